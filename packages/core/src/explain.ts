@@ -1,0 +1,32 @@
+import type { TapeRecord } from './op.ts';
+import { showShape } from './shape.ts';
+import type { Tensor } from './tensor.ts';
+
+/** The records on which a tensor depends, in the order in which they were made. */
+export function tapeOf(loss: Tensor): TapeRecord[] {
+  const reached = new Set<TapeRecord>();
+  const stack = loss.record ? [loss.record] : [];
+  for (let record = stack.pop(); record; record = stack.pop()) {
+    if (reached.has(record)) continue;
+    reached.add(record);
+    for (const x of record.inputs) if (x.record) stack.push(x.record);
+  }
+  return [...reached].sort((a, b) => a.id - b.id);
+}
+
+/**
+ * The tape of a loss as text, a line a call: `%3 = matmul(%1 [2, 3], parameter [3, 4]) -> [2, 4]  transformer.h.0.attn`.
+ * `%n` is the n-th call, `parameter` has requiresGrad, `constant` has no gradient.
+ */
+export function explain(loss: Tensor): string {
+  const records = tapeOf(loss);
+  if (records.length === 0) return 'no tape: nothing that requires a gradient led here, or grad() consumed it';
+  const number = new Map<TapeRecord, number>(records.map((r, i) => [r, i]));
+  const name = (x: Tensor): string => (x.record ? `%${number.get(x.record)}` : x.requiresGrad ? 'parameter' : 'constant');
+  return records
+    .map((r, i) => {
+      const inputs = r.inputs.map((x) => `${name(x)} ${showShape(x.shape)}`).join(', ');
+      return `%${i} = ${r.op.name}(${inputs}) -> ${r.outputs.map((y) => showShape(y.shape)).join(', ')}${r.path && `  ${r.path}`}`;
+    })
+    .join('\n');
+}

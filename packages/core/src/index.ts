@@ -1,0 +1,18 @@
+export { assign, update } from './assign.ts';
+export * from './backend.ts';
+export * from './create.ts';
+export * from './dtype.ts';
+export { BaxError, currentPath, within } from './errors.ts';
+export { explain, tapeOf } from './explain.ts';
+export * as expr from './expr.ts';
+export type { Expr, ScalarFn } from './expr.ts';
+export * from './grad.ts';
+export { debugMemory } from './memory.ts';
+import './methods.ts';
+export * from './op.ts';
+export * from './ops/index.ts';
+export * from './rng.ts';
+export { scope } from './scope.ts';
+export * from './shape.ts';
+export { alias, isTensor, keep, Tensor } from './tensor.ts';
+export { isContiguous } from './view.ts';

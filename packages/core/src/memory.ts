@@ -1,0 +1,51 @@
+import type { Backend, BufferRef } from './backend.ts';
+
+/** A buffer and how many tensors see it. `version` counts in-place changes. */
+export interface Memory {
+  readonly backend: Backend;
+  readonly buffer: BufferRef;
+  holders: number;
+  version: number;
+}
+
+/** One tensor's claim on a memory. It outlives the tensor object, so that a collected tensor gives its claim back. */
+export interface Hold {
+  readonly memory: Memory;
+  /** Why the tensor can no longer be used: the end of the sentence "this tensor was freed …". */
+  freed?: string;
+  /** Where it was allocated; in debug mode only. */
+  origin?: string | undefined;
+}
+
+let debugging = false;
+/** In debug mode each tensor remembers where it was made, and one that is left to the garbage collector is reported. */
+export function debugMemory(on: boolean): void {
+  debugging = on;
+}
+
+/** The net under scopes and `grad`, never the plan: a tensor that nobody freed is freed when it is collected. */
+const collected = new FinalizationRegistry<Hold>((hold) => {
+  if (hold.freed === undefined && hold.origin) console.warn(`bax: a tensor was left to the garbage collector; it was made ${hold.origin}`);
+  release(hold, 'by the garbage collector');
+});
+
+export const newMemory = (backend: Backend, buffer: BufferRef): Memory => ({ backend, buffer, holders: 0, version: 0 });
+
+export function claim(memory: Memory, owner: object): Hold {
+  memory.holders++;
+  const hold: Hold = { memory, origin: debugging ? callerOutsideCore() : undefined };
+  collected.register(owner, hold, hold);
+  return hold;
+}
+
+export function release(hold: Hold, reason: string): void {
+  if (hold.freed !== undefined) return;
+  hold.freed = reason;
+  collected.unregister(hold);
+  if (--hold.memory.holders === 0) hold.memory.backend.free(hold.memory.buffer);
+}
+
+function callerOutsideCore(): string | undefined {
+  const lines = new Error().stack?.split('\n').slice(1) ?? [];
+  return (lines.find((line) => !line.includes('/core/')) ?? lines.at(-1))?.trim();
+}

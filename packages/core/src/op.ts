@@ -1,0 +1,161 @@
+import type { Backend, View } from './backend.ts';
+import type { DType } from './dtype.ts';
+import { BaxError, currentPath } from './errors.ts';
+import { run } from './scope.ts';
+import type { Shape } from './shape.ts';
+import { alias, empty, type Tensor } from './tensor.ts';
+
+/** What a result will be. */
+export interface Spec {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** What a gradient rule sees of the call it differentiates. */
+export interface Cotangent<A> {
+  /** ∂loss/∂y for the first output. */
+  readonly g: Tensor;
+  readonly x: readonly Tensor[];
+  readonly y: Tensor;
+  readonly ys: readonly Tensor[];
+  readonly attrs: A;
+  /** The input whose gradient is wanted. */
+  readonly index: number;
+  /** Computed once for all inputs of the call, and only if a rule asks. */
+  shared<S>(make: () => S): S;
+}
+
+/** ∂loss/∂x[index], of any shape that broadcasting x gives (it is summed back in `grad`); undefined is an exact zero. */
+export type Vjp<A> = { rule(c: Cotangent<A>): Tensor | undefined }['rule'];
+
+/** How the law tests draw valid calls; see `domain` below. */
+export interface Draw {
+  integer(min: number, max: number): number;
+  pick<T>(list: readonly T[]): T;
+  /** `rank` axes (default 0 to 4) of lengths 1 to 7, small in total. */
+  shape(rank?: readonly [min: number, max: number]): number[];
+}
+export interface Sample<A> {
+  readonly inputs: readonly {
+    readonly shape: Shape;
+    /** Default float. `i32` inputs are never differentiated. */
+    readonly dtype?: 'float' | 'i32';
+    /** Default [-2, 2]. Integers lie in [min, max]. */
+    readonly range?: readonly [min: number, max: number];
+  }[];
+  readonly attrs: A;
+}
+
+/**
+ * An operation: exactly one of a `view` (strides only), a backend call (`run`), or a composition of other ops. A new
+ * op is one such literal; nothing else in core knows its name.
+ */
+export interface Op<A = unknown> {
+  readonly name: string;
+  /** Valid calls for the law tests to draw. An op without one is a red test. */
+  domain(draw: Draw): Sample<A>;
+  /** Checks the call and says what comes out; the messages of a user's mistakes are made here. */
+  out(inputs: readonly Tensor[], attrs: A): readonly Spec[];
+  view?(x: View, attrs: A): View;
+  run?(backend: Backend, inputs: readonly View[], outputs: readonly View[], attrs: A): void;
+  compose?(inputs: readonly Tensor[], attrs: A): Tensor | readonly Tensor[];
+  /** One rule per input, or one for all. A composition without rules is differentiated itself. */
+  readonly vjp?: readonly Vjp<A>[] | Vjp<A>;
+  /** No output depends smoothly on an input (comparisons, argmax). */
+  readonly discrete?: boolean;
+  /** The backend's optional kernel that equals the composition. */
+  readonly fused?: string;
+}
+
+/** The tape is made of these: data, so that it can be printed, counted and replayed without knowing any op. */
+export interface TapeRecord {
+  readonly id: number;
+  readonly op: Op;
+  readonly inputs: readonly Tensor[];
+  readonly versions: readonly number[];
+  readonly outputs: readonly Tensor[];
+  readonly attrs: unknown;
+  readonly path: string;
+}
+
+export const defineOp = <A>(op: Op<A>): Op<A> => op;
+
+let recording = true;
+let nextId = 0;
+
+/** Runs `f` without recording: nothing inside can be differentiated. `f` is synchronous. */
+export function noGrad<T>(f: () => T): T {
+  const before = recording;
+  recording = false;
+  try {
+    const result = f();
+    if (typeof (result as { then?: unknown } | undefined)?.then === 'function')
+      throw new BaxError('noGrad: the callback is synchronous; use noGrad around each synchronous part');
+    return result;
+  } finally {
+    recording = before;
+  }
+}
+export const isRecording = (): boolean => recording;
+
+export type Observer = (op: string, inputs: readonly Tensor[], outputs: readonly Tensor[], path: string) => void;
+let observer: Observer | undefined;
+/** Calls `see` for every op that reaches a device while `f` runs: the list of ops that ran, for proofs and profiles. */
+export function observe<T>(see: Observer, f: () => T): T {
+  const before = observer;
+  observer = see;
+  try {
+    return f();
+  } finally {
+    observer = before;
+  }
+}
+
+/** The first output of `applyAll`. */
+export const apply = <A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor => applyAll(op, inputs, attrs)[0]!;
+
+/** The one door to the device: checks the call, runs it as a view, a kernel or a composition, and records it if needed. */
+export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): readonly Tensor[] {
+  const backend = inputs[0]!.check(op.name).backend;
+  for (const x of inputs)
+    if (x.check(op.name).backend !== backend)
+      throw new BaxError(`${op.name}: inputs live on different backends, ${backend.name} and ${x.backend.name}; move one with to()`);
+  const specs = op.out(inputs, attrs);
+  const tracked = recording && !op.discrete && inputs.some((x) => x.tracked);
+  const allocate = (): Tensor[] => specs.map((s) => empty(s.shape, s.dtype, backend));
+  let outputs: readonly Tensor[];
+  backend.label?.(op.name, currentPath());
+  if (op.view) outputs = [alias(inputs[0]!, op.view(inputs[0]!.view, attrs))];
+  else if (op.run) {
+    outputs = allocate();
+    op.run(backend, inputs.map((x) => x.view), outputs.map((y) => y.view), attrs); // prettier-ignore
+  } else {
+    if (tracked && !op.vjp) return toList(op.compose!(inputs, attrs));
+    outputs = fusedOutputs(op, inputs, attrs, backend, allocate) ?? composed(op, inputs, attrs);
+  }
+  if (!op.view && !op.compose) observer?.(op.name, inputs, outputs, currentPath());
+  if (tracked) {
+    const versions = inputs.map((x) => x.hold.memory.version);
+    const record: TapeRecord = { id: nextId++, op, inputs, versions, outputs, attrs, path: currentPath() };
+    for (const y of outputs) y.record = record;
+  }
+  return outputs;
+}
+
+const toList = (y: Tensor | readonly Tensor[]): readonly Tensor[] => (Array.isArray(y) ? y : [y as Tensor]);
+
+function composed<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): readonly Tensor[] {
+  return run(() => noGrad(() => toList(op.compose!(inputs, attrs)).map((y) => (inputs.includes(y) || y.kept ? alias(y) : y))), true);
+}
+
+function fusedOutputs<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, backend: Backend, allocate: () => Tensor[]): Tensor[] | undefined {
+  const kernel = op.fused === undefined ? undefined : backend.fused?.[op.fused];
+  if (!kernel) return undefined;
+  const outputs = allocate();
+  if (kernel(inputs.map((x) => x.view), outputs.map((y) => y.view), attrs)) {
+    observer?.(op.name, inputs, outputs, currentPath());
+    return outputs;
+  } // prettier-ignore
+  for (const y of outputs) y.dispose();
+  return undefined;
+}

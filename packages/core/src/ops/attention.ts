@@ -1,0 +1,121 @@
+import { positions } from '../create.ts';
+import { apply, defineOp, type Cotangent, type Op } from '../op.ts';
+import type { Key } from '../rng.ts';
+import { broadcastShapes, sameShape, showShape } from '../shape.ts';
+import type { Tensor } from '../tensor.ts';
+import { fail, like, wantFloat, wantIndex, wantSameDtype } from './check.ts';
+import { add, le, mul, sub, where } from './elementwise.ts';
+import { dropout } from './dropout.ts';
+import { matmul } from './matmul.ts';
+import { sum } from './reduce.ts';
+import { softmax } from './softmax.ts';
+import { reshape, transpose } from './view.ts';
+
+interface Attrs {
+  readonly causal: boolean;
+  readonly scale: number;
+}
+/** A score so low that e^score is 0; finite, since WGSL has no infinity. */
+const MASKED = -1e30;
+
+/** Splits the query heads into groups that share a key-value head: [B, H, T, D] → [B, Hkv, H / Hkv, T, D]. */
+const grouped = (q: Tensor, kvHeads: number): Tensor => reshape(q, [q.shape[0]!, kvHeads, q.shape[1]! / kvHeads, q.shape[2]!, q.shape[3]!]);
+
+/** softmax(scale · q kᵀ), masked: [B, Hkv, G, Tq, Tk]. */
+function weights(q: Tensor, k: Tensor, mask: Tensor | undefined, { causal, scale }: Attrs, bias?: Tensor): Tensor {
+  const kvHeads = k.shape[1]!;
+  let scores = mul(matmul(grouped(q, kvHeads), transpose(grouped(k, kvHeads))), scale); // [B, Hkv, G, Tq, Tk]
+  const byHead = (m: Tensor): Tensor => (m.rank === 4 && m.shape[1] !== 1 ? grouped(m, kvHeads) : m.rank === 4 ? reshape(m, [m.shape[0]!, 1, 1, m.shape[2]!, m.shape[3]!]) : m);
+  if (bias) scores = add(scores, byHead(bias));
+  if (mask) scores = where(byHead(mask), scores, MASKED);
+  if (causal) {
+    const [tq, tk] = [q.shape[2]!, k.shape[2]!];
+    const [row, column] = [positions([tq, tk], 0, q.backend), positions([tq, tk], 1, q.backend)];
+    scores = where(le(sub(column, tk - tq), row), scores, MASKED); // aligned at the bottom right: the last query sees every key
+  }
+  return softmax(scores);
+}
+
+const attend = (p: Tensor, q: Tensor, v: Tensor): Tensor => reshape(matmul(p, grouped(v, v.shape[1]!)), [...q.shape.slice(0, 3), v.shape[3]!]);
+
+/** P, dP and dS = P ∘ (dP − rowsum(dP ∘ P)) serve all three gradients. */
+const backward = ({ g, x: [q, k, v, mask], attrs, shared }: Cotangent<Attrs>): { p: Tensor; dScores: Tensor; gGrouped: Tensor } =>
+  shared(() => {
+    const p = weights(q!, k!, mask, attrs);
+    const gGrouped = grouped(g, k!.shape[1]!);
+    const dp = matmul(gGrouped, transpose(grouped(v!, v!.shape[1]!)));
+    const dScores = mul(mul(p, sub(dp, sum(mul(dp, p), -1, { keepDims: true }))), attrs.scale);
+    return { p, dScores, gGrouped };
+  });
+const ungroup = (x: Tensor, like: Tensor): Tensor => reshape(x, like.shape);
+/** A gradient [B, Hkv, G, T, D] summed over the query heads of each group. */
+const overGroup = (x: Tensor, like: Tensor): Tensor => ungroup(sum(x, 2), like);
+
+export const attentionOp: Op<Attrs> = defineOp({
+  name: 'attention',
+  domain: (draw) => {
+    const [b, kvHeads, group, d] = [draw.integer(1, 2), draw.integer(1, 2), draw.integer(1, 2), draw.integer(1, 4)];
+    const tq = draw.integer(1, 4);
+    const tk = tq + draw.integer(0, 2);
+    const inputs = [{ shape: [b, kvHeads * group, tq, d] }, { shape: [b, kvHeads, tk, d] }, { shape: [b, kvHeads, tk, d] }, { shape: [tq, tk], dtype: 'i32' as const, range: [0, 1] as const }];
+    return { inputs: inputs.slice(0, draw.integer(3, 4)), attrs: { causal: draw.integer(0, 1) === 1, scale: 1 / Math.sqrt(d) } };
+  },
+  out([q, k, v, mask], { causal }) {
+    const shapes = `q ${showShape(q!.shape)}, k ${showShape(k!.shape)}, v ${showShape(v!.shape)}`;
+    for (const x of [q!, k!, v!]) {
+      wantFloat('attention', x);
+      wantSameDtype('attention', q!, x);
+      if (x.rank !== 4) fail('attention', `needs [batch, heads, time, depth]: ${shapes}`);
+    }
+    const [b, heads, tq, d] = q!.shape as [number, number, number, number];
+    const [bk, kvHeads, tk, dk] = k!.shape as [number, number, number, number];
+    if (bk !== b || dk !== d || !sameShape(k!.shape.slice(0, 3), v!.shape.slice(0, 3))) fail('attention', `batch, key time or depth differ: ${shapes}`);
+    if (kvHeads === 0 || heads % kvHeads !== 0) fail('attention', `${heads} query heads are not a multiple of ${kvHeads} key heads: ${shapes}`);
+    if (causal && tk < tq) fail('attention', `causal needs at least as many keys as queries: ${shapes}`);
+    if (mask) {
+      wantIndex('attention', mask, 'mask');
+      const full = [b, heads, tq, tk];
+      const both = broadcastShapes(mask.shape, full);
+      if (!both || !sameShape(both, full)) fail('attention', `mask ${showShape(mask.shape)} does not broadcast to ${showShape(full)}`);
+      if (mask.rank === 3) fail('attention', `mask ${showShape(mask.shape)} has three axes; give two, [queries, keys], or four`);
+    }
+    return like(q!, [b, heads, tq, v!.shape[3]!]);
+  },
+  compose: ([q, k, v, mask], attrs) => attend(weights(q!, k!, mask, attrs), q!, v!),
+  vjp(c) {
+    const [q, k, v] = c.x as [Tensor, Tensor, Tensor];
+    if (c.index === 3) return undefined;
+    const { p, dScores, gGrouped } = backward(c);
+    if (c.index === 0) return ungroup(matmul(dScores, grouped(k, k.shape[1]!)), q);
+    if (c.index === 1) return overGroup(matmul(transpose(dScores), grouped(q, k.shape[1]!)), k);
+    return overGroup(matmul(transpose(p), gGrouped), v);
+  },
+  fused: 'attention',
+});
+
+export interface AttentionOptions {
+  /** A query sees the keys up to its own position, counted from the end (so that it fits a cache). Default false. */
+  readonly causal?: boolean;
+  /** i32, broadcast to [B, H, Tq, Tk]: 0 hides a key. A query all of whose keys are hidden gives the mean of v. */
+  readonly mask?: Tensor;
+  /** Added to the scores, broadcast to [B, H, Tq, Tk]. It may be tracked. */
+  readonly bias?: Tensor;
+  /** Default 1 / √D. */
+  readonly scale?: number;
+  /** Applied to the attention weights. */
+  readonly dropout?: { readonly p: number; readonly key: Key };
+}
+
+/**
+ * softmax(scale · q kᵀ + bias) v for q [B, H, Tq, D], k [B, Hkv, Tk, D], v [B, Hkv, Tk, Dv] → [B, H, Tq, Dv]; H is a
+ * multiple of Hkv, whose heads serve H / Hkv query heads each. https://arxiv.org/abs/1706.03762 §3.2
+ */
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  const { causal = false, mask, bias, dropout: drop } = options;
+  const attrs = { causal, scale: options.scale ?? 1 / Math.sqrt(q.shape.at(-1) ?? 1) };
+  const inputs = mask ? [q, k, v, mask] : [q, k, v];
+  if (!bias && !drop) return apply(attentionOp, inputs, attrs);
+  attentionOp.out(inputs, attrs); // the same checks; then the composition itself goes on the tape
+  const p = weights(q, k, mask, attrs, bias);
+  return attend(drop ? dropout(p, drop) : p, q, v);
+}

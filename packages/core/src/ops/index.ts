@@ -1,0 +1,34 @@
+/** The registry: every op, once. The law tests run over this list; a new op is added here and nowhere else. */
+import type { Op } from '../op.ts';
+import { attentionOp } from './attention.ts';
+import { crossEntropyOp } from './cross-entropy.ts';
+import { dropoutOp, randomBitsOp } from './dropout.ts';
+import { elementwiseOps } from './elementwise.ts';
+import { gatherOp, scatterAddOp } from './gather.ts';
+import { layerNormOp } from './layer-norm.ts';
+import { linearOp } from './linear.ts';
+import { matmulOp } from './matmul.ts';
+import { reduceOps } from './reduce.ts';
+import { rmsNormOp } from './rms-norm.ts';
+import { logSoftmaxOp, softmaxOp } from './softmax.ts';
+import { viewOps } from './view.ts';
+
+const named = [
+  ...elementwiseOps, ...reduceOps, ...viewOps, matmulOp, linearOp, gatherOp, scatterAddOp, softmaxOp, logSoftmaxOp,
+  layerNormOp, rmsNormOp, attentionOp, crossEntropyOp, randomBitsOp, dropoutOp,
+] as readonly Op[]; // prettier-ignore
+
+export const ops: ReadonlyMap<string, Op> = new Map(named.map((op) => [op.name, op]));
+
+export * from './attention.ts';
+export * from './cross-entropy.ts';
+export * from './dropout.ts';
+export * from './elementwise.ts';
+export * from './gather.ts';
+export * from './layer-norm.ts';
+export * from './linear.ts';
+export * from './matmul.ts';
+export * from './reduce.ts';
+export * from './rms-norm.ts';
+export * from './softmax.ts';
+export * from './view.ts';

@@ -1,0 +1,49 @@
+import * as e from '../expr.ts';
+import { apply, defineOp, type Op } from '../op.ts';
+import { showShape, sizeOf } from '../shape.ts';
+import type { Tensor } from '../tensor.ts';
+import { expandView, permuteView, reshapeView } from '../view.ts';
+import { fail, like, wantSameDtype } from './check.ts';
+import { matmul } from './matmul.ts';
+import { contiguous, reshape, transpose } from './view.ts';
+
+/** [..., n] as a matrix of rows [N, n]. */
+const rows = (x: Tensor): Tensor => reshape(x, [sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
+
+export const linearOp: Op<object> = defineOp({
+  name: 'linear',
+  domain: (draw) => {
+    const [lead, k, out] = [draw.shape([0, 2]), draw.integer(1, 6), draw.integer(1, 6)];
+    const inputs = [{ shape: [...lead, k] }, { shape: [out, k] }, { shape: [out] }];
+    return { inputs: inputs.slice(0, draw.integer(2, 3)), attrs: {} };
+  },
+  out([x, weight, bias]) {
+    wantSameDtype('linear', x!, weight!);
+    if (weight!.rank !== 2) fail('linear', `weight ${showShape(weight!.shape)} is not a matrix [out, in]`);
+    if (x!.rank < 1) fail('linear', 'x is a scalar; it needs a last axis of length in');
+    const [out, k] = weight!.shape as [number, number];
+    if (x!.shape.at(-1) !== k) fail('linear', `x ${showShape(x!.shape)} does not fit weight ${showShape(weight!.shape)} = [out, in]  (${x!.shape.at(-1)} != ${k})`);
+    if (bias) {
+      wantSameDtype('linear', x!, bias);
+      if (bias.rank !== 1 || bias.shape[0] !== out) fail('linear', `bias ${showShape(bias.shape)} is not [out] = [${out}]`);
+    }
+    return like(x!, [...x!.shape.slice(0, -1), out]);
+  },
+  run(backend, [x, weight, bias], [y]) {
+    const n = sizeOf(x!.shape.slice(0, -1));
+    const out = reshapeView(y!, [n, weight!.shape[0]!])!;
+    if (bias) backend.map(e.scalarFn(y!.buffer.type as 'f32', 1, 0, [e.input(0)]), [expandView(bias, out.shape)], [out], []);
+    backend.matmul(reshapeView(x!, [n, x!.shape.at(-1)!])!, permuteView(weight!, [1, 0]), out, { accumulate: bias !== undefined });
+  },
+  vjp: [
+    ({ g, x }) => linear(g, transpose(x[1]!)),
+    ({ g, x }) => matmul(transpose(rows(g)), rows(x[0]!)),
+    ({ g }) => g, // summed to [out] in grad.ts
+  ],
+});
+
+/** y = x Wᵀ + b for x [..., in], weight [out, in], bias [out] → [..., out]. */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const flat = x.rank > 0 && !reshapeView(x.view, [x.size / x.shape.at(-1)!, x.shape.at(-1)!]) ? contiguous(x) : x;
+  return apply(linearOp, bias ? [flat, weight, bias] : [flat, weight], {});
+}

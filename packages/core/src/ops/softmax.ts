@@ -1,0 +1,39 @@
+import { apply, defineOp, type Draw, type Op, type Sample } from '../op.ts';
+import type { Tensor } from '../tensor.ts';
+import { axisOf, like, wantFloat } from './check.ts';
+import { div, exp, mul, sub } from './elementwise.ts';
+import { detach, logSumExp, max, sum } from './reduce.ts';
+
+interface Axis {
+  readonly axis: number;
+}
+const anyAxis = (draw: Draw): Sample<Axis> => {
+  const shape = draw.shape([1, 4]);
+  return { inputs: [{ shape, range: [-4, 4] }], attrs: { axis: draw.integer(0, shape.length - 1) } };
+};
+const keepDims = { keepDims: true };
+
+export const softmaxOp: Op<Axis> = defineOp({
+  name: 'softmax',
+  domain: anyAxis,
+  out: ([x]) => (wantFloat('softmax', x!), like(x!)),
+  compose([x], { axis }) {
+    const powers = exp(sub(x!, detach(max(x!, axis, keepDims))));
+    return div(powers, sum(powers, axis, keepDims));
+  },
+  vjp: ({ g, y, attrs: { axis } }) => mul(y, sub(g, sum(mul(g, y), axis, keepDims))),
+  fused: 'softmax',
+});
+/** e^x normalised to sum to one along `axis`. Same shape as x. */
+export const softmax = (x: Tensor, axis = -1): Tensor => apply(softmaxOp, [x], { axis: axisOf('softmax', axis, x.rank) });
+
+export const logSoftmaxOp: Op<Axis> = defineOp({
+  name: 'logSoftmax',
+  domain: anyAxis,
+  out: ([x]) => (wantFloat('logSoftmax', x!), like(x!)),
+  compose: ([x], { axis }) => sub(x!, logSumExp(x!, axis, keepDims)),
+  vjp: ({ g, y, attrs: { axis } }) => sub(g, mul(exp(y), sum(g, axis, keepDims))),
+  fused: 'logSoftmax',
+});
+/** log softmax(x) along `axis`, without overflow. */
+export const logSoftmax = (x: Tensor, axis = -1): Tensor => apply(logSoftmaxOp, [x], { axis: axisOf('logSoftmax', axis, x.rank) });

@@ -1,0 +1,54 @@
+import { BaxError } from './errors.ts';
+import type { Tensor } from './tensor.ts';
+
+const open: Set<Tensor>[] = [];
+const ENDED = 'when its scope ended; return it from scope() or keep() it';
+
+/** Called by each new tensor: the innermost open scope owns it. */
+export const enroll = (t: Tensor): void => void open.at(-1)?.add(t);
+
+/**
+ * Runs `f` and frees every tensor that it made, but those it returns (alone, or inside arrays and plain objects) and
+ * those it `keep`s. Scopes nest: what one returns belongs to the scope around it. If `f` throws, all are freed.
+ * @throws if `f` returns a Promise, or a tensor that still has its tape (which needs what the scope would free).
+ */
+export function scope<T>(f: () => T): T {
+  return run(f, false);
+}
+
+/** A scope that lets tensors with a tape out; for `apply` and `grad`, which know what the tape needs. */
+export function run<T>(f: () => T, tapes: boolean): T {
+  const mine = new Set<Tensor>();
+  open.push(mine);
+  let result: T;
+  const out = new Set<Tensor>();
+  try {
+    result = f();
+    if (typeof (result as { then?: unknown } | undefined)?.then === 'function')
+      throw new BaxError('scope: a scope is synchronous; await outside of it and open one around each synchronous part');
+    collect(result, out);
+    if (!tapes) for (const t of out) if (t.record && mine.has(t)) throw new BaxError('scope: a returned tensor still has its tape; call grad inside the scope, or return detach(x)');
+  } catch (error) {
+    open.pop();
+    for (const t of mine) if (!t.kept) t.dispose(ENDED);
+    throw error;
+  }
+  open.pop();
+  const parent = open.at(-1);
+  for (const t of mine) {
+    if (t.kept) continue;
+    if (out.has(t)) parent?.add(t);
+    else t.dispose(ENDED);
+  }
+  return result;
+}
+
+const isTensorLike = (x: object): x is Tensor => Symbol.for('bax.tensor') in x;
+
+function collect(value: unknown, out: Set<Tensor>): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (isTensorLike(value)) out.add(value);
+  else if (Array.isArray(value)) for (const item of value) collect(item, out);
+  else if (value instanceof Map) for (const item of value.values()) collect(item, out);
+  else if (Object.getPrototypeOf(value) === Object.prototype) for (const item of Object.values(value)) collect(item, out);
+}

@@ -1,0 +1,21 @@
+export { f16ToF32, f32ToF16, bf16ToF32, f32ToBf16 } from './half.ts';
+export * from './json.ts';
+export * from './memory.ts';
+export {
+  openSafetensors,
+  type FloatArrays,
+  type Safetensors,
+  type SafetensorsTensor,
+} from './safetensors.ts';
+export type {
+  SafetensorsArrays,
+  SafetensorsDtype,
+  SafetensorsEntry,
+  SafetensorsHeader,
+} from './safetensors-header.ts';
+export * from './safetensors-write.ts';
+export { blobSource, bytesSource, checkFileName } from './source.ts';
+export type { ByteSource, Chunks, Folder, WritableFolder } from './source.ts';
+export * from './bpe-train.ts';
+export * from './stream-decoder.ts';
+export * from './tokenizer.ts';

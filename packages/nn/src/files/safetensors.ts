@@ -1,0 +1,115 @@
+import { BaxError } from '@bax/core';
+import { bf16ToF32, f16ToF32 } from './half.ts';
+import {
+  ARRAYS,
+  type SafetensorsArrays,
+  type SafetensorsDtype,
+  type SafetensorsHeader,
+  brief,
+  headerLength,
+  parseHeader,
+} from './safetensors-header.ts';
+import type { ByteSource } from './source.ts';
+
+/** One tensor as it is stored; `dtype` tells the type of `data`. */
+export type SafetensorsTensor = {
+  [D in SafetensorsDtype]: {
+    readonly dtype: D;
+    readonly shape: readonly number[];
+    readonly data: SafetensorsArrays[D];
+  };
+}[SafetensorsDtype];
+
+/** What `readFloat` widens to. */
+export interface FloatArrays {
+  f32: Float32Array;
+  f64: Float64Array;
+}
+
+/** An open .safetensors file: its header is read and checked, its tensors are read when asked for, one at a time. */
+export interface Safetensors extends SafetensorsHeader {
+  /** The name of the source. */
+  readonly name: string;
+  /** A tensor as stored, in memory of its own. Rejects with a `BaxError` if there is none of that name. */
+  read(tensor: string): Promise<SafetensorsTensor>;
+  /**
+   * A tensor of floats, widened to `to` without loss: F16, BF16 and F32 to either, F64 to 'f64'. Default 'f32'.
+   * Rejects with a `BaxError` for an F64 tensor as 'f32', which would round, and for integers.
+   */
+  readFloat<D extends keyof FloatArrays = 'f32'>(tensor: string, to?: D): Promise<FloatArrays[D]>;
+  /** Closes the source. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a .safetensors file. Reads only its header, whatever the size of the file.
+ * Rejects with a `BaxError` for a file that breaks the format in any way: offsets that overlap, leave holes or lie
+ * outside the file, sizes that do not fit the shape, duplicate names, a header over 100 MB.
+ * https://github.com/huggingface/safetensors#format
+ */
+export async function openSafetensors(source: ByteSource): Promise<Safetensors> {
+  const { name, size } = source;
+  if (size < 8)
+    throw new BaxError(`safetensors: ${name}: ${size} bytes are too short to be a .safetensors file`);
+  const length = headerLength(await readAll(source, 0, 8), size, name);
+  const { tensors, metadata } = parseHeader(await readAll(source, 8, length), size, name);
+
+  async function read(tensor: string): Promise<SafetensorsTensor> {
+    const entry = tensors.get(tensor);
+    if (!entry) {
+      const some = [...tensors.keys()].slice(0, 8).join(', ');
+      throw new BaxError(
+        `safetensors: ${name}: no tensor '${tensor}'; it holds ${tensors.size}: ${brief(some)}`,
+      );
+    }
+    const { dtype, shape, offset, bytes } = entry;
+    const stored = await readAll(source, offset, bytes);
+    // A source may hand out a view into something larger, at any byte; an array type wants its own alignment.
+    const aligned = stored.byteOffset % ARRAYS[dtype].BYTES_PER_ELEMENT === 0 ? stored : stored.slice();
+    const data = new ARRAYS[dtype](
+      aligned.buffer,
+      aligned.byteOffset,
+      bytes / ARRAYS[dtype].BYTES_PER_ELEMENT,
+    );
+    return { dtype, shape, data } as SafetensorsTensor;
+  }
+
+  return {
+    name,
+    tensors,
+    metadata,
+    read,
+    async readFloat<D extends keyof FloatArrays = 'f32'>(tensor: string, to?: D): Promise<FloatArrays[D]> {
+      const floats = toFloat(await read(tensor), to ?? 'f32', `safetensors: ${name}: tensor '${tensor}'`);
+      return floats as FloatArrays[D];
+    },
+    async close(): Promise<void> {
+      await source.close();
+    },
+  };
+}
+
+async function readAll(source: ByteSource, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = await source.read(offset, length);
+  if (bytes.byteLength === length) return bytes;
+  throw new BaxError(
+    `safetensors: ${source.name}: asked for ${length} bytes at ${offset}, its source gave ${bytes.byteLength}`,
+  );
+}
+
+function toFloat(
+  { dtype, data }: SafetensorsTensor,
+  to: keyof FloatArrays,
+  where: string,
+): Float32Array | Float64Array {
+  if (dtype === 'F64') {
+    if (to === 'f64') return data;
+    throw new BaxError(`${where} is F64 and would be rounded to f32; read it as 'f64'`);
+  }
+  let floats: Float32Array;
+  if (dtype === 'F32') floats = data;
+  else if (dtype === 'F16') floats = f16ToF32(data);
+  else if (dtype === 'BF16') floats = bf16ToF32(data);
+  else throw new BaxError(`${where} holds ${dtype}, not floats; use read()`);
+  return to === 'f32' ? floats : Float64Array.from(floats);
+}
