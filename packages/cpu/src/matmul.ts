@@ -5,7 +5,7 @@
  */
 import type { MatmulOptions, TypedArray, View } from '@bax/core';
 import { arrayOf } from './memory.ts';
-import { TILE, linesOf, pack } from './pack.ts';
+import { linesOf, pack } from './pack.ts';
 import type { Lines } from './pack.ts';
 import { offsetsOf } from './view.ts';
 
@@ -19,6 +19,8 @@ interface Target {
   readonly scale: number;
   readonly accumulate: boolean;
 }
+
+const TILE = 4;
 
 /** With so few lines on one side, copying the other side would take longer than the product. */
 const THIN = 2;

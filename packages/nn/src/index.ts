@@ -1,1 +1,16 @@
-export {};
+export * from './files/index.ts';
+export * from './generate.ts';
+export * from './layers/attention.ts';
+export * from './layers/conv1d.ts';
+export * from './layers/embedding.ts';
+export * from './layers/layer-norm.ts';
+export * from './layers/linear.ts';
+export * from './layers/mlp.ts';
+export * from './layers/rms-norm.ts';
+export * from './models/gpt2-config.ts';
+export * from './models/gpt2-folder.ts';
+export * from './models/gpt2.ts';
+export * from './module.ts';
+export * from './perplexity.ts';
+export * from './sample.ts';
+export * from './text.ts';

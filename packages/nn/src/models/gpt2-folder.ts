@@ -1,0 +1,131 @@
+import { BaxError, fromHost, getBackend, keep, showShape, type Backend, type Tensor } from '@bax/core';
+import { f32ToBf16, f32ToF16 } from '../files/half.ts';
+import { isJsonObject, parseJson } from '../files/json.ts';
+import { openSafetensors, type Safetensors } from '../files/safetensors.ts';
+import { writeSafetensors, type TensorToWrite } from '../files/safetensors-write.ts';
+import type { Folder, WritableFolder } from '../files/source.ts';
+import { Gpt2 } from './gpt2.ts';
+import { gpt2Config, type Gpt2Config } from './gpt2-config.ts';
+
+const WEIGHTS = 'model.safetensors';
+const CONFIG = 'config.json';
+const MAX_CONFIG_BYTES = 1 << 20;
+
+export interface Progress {
+  /** Bytes done and in all. */
+  readonly done: number;
+  readonly total: number;
+}
+export interface LoadOptions {
+  /** What to compute with; weights stored narrower are widened. Default f32. */
+  readonly dtype?: 'f32' | 'f64';
+  readonly backend?: Backend;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** Causal masks that older checkpoints carry as tensors. */
+const isMaskBuffer = (name: string): boolean => /(^|\.)attn\.(masked_)?bias$/.test(name);
+
+/**
+ * Loads a GPT-2 directory as the Hub holds it: config.json and model.safetensors, with or without the `transformer.`
+ * prefix. All or nothing.
+ * @throws if a file is missing or broken, a weight is missing, misshaped or left over; the message names it.
+ */
+export async function loadGpt2(folder: Folder, options: LoadOptions = {}): Promise<Gpt2> {
+  const config = await readConfig(folder);
+  if (!(await folder.has(WEIGHTS))) throw new BaxError(`loadGpt2: ${folder.name} has no ${WEIGHTS}; save the model with safe_serialization=True`);
+  const file = await openSafetensors(await folder.open(WEIGHTS));
+  try {
+    return await assemble(config, file, options);
+  } finally {
+    await file.close();
+  }
+}
+
+async function readConfig(folder: Folder): Promise<Gpt2Config> {
+  const where = `${folder.name}/${CONFIG}`;
+  if (!(await folder.has(CONFIG))) throw new BaxError(`loadGpt2: ${folder.name} is not a model directory: it has no ${CONFIG}`);
+  const json = parseJson(await folder.readText(CONFIG, MAX_CONFIG_BYTES), { where, maxBytes: MAX_CONFIG_BYTES });
+  if (!isJsonObject(json)) throw new BaxError(`${where}: expected a JSON object`);
+  if (json['model_type'] === undefined) throw new BaxError(`${where}: has no model_type; a GPT-2 directory says "gpt2"`);
+  return gpt2Config(json, where);
+}
+
+async function assemble(config: Gpt2Config, file: Safetensors, options: LoadOptions): Promise<Gpt2> {
+  const names = new Map([...file.tensors.keys()].filter((name) => !isMaskBuffer(name)).map((name) => [name.startsWith('transformer.') || name.startsWith('lm_head.') ? name : `transformer.${name}`, name]));
+  if (config.tie_word_embeddings) names.delete('lm_head.weight'); // some writers store the tied head again
+  const wanted: { path: string; stored: string; shape: readonly number[] }[] = [];
+  const { dtype = 'f32', backend = getBackend() } = options;
+  // First every name and shape, then the first byte of data: a wrong file costs nothing.
+  dryRun(config, (path, shape) => {
+    const stored = names.get(path);
+    if (stored === undefined) throw new BaxError(`loadGpt2: ${file.name} lacks ${path} ${showShape(shape)}`);
+    const found = file.tensors.get(stored)!.shape;
+    if (showShape(found) !== showShape(shape)) throw new BaxError(`loadGpt2: ${file.name}: ${path} is ${showShape(found)}, config.json asks for ${showShape(shape)}`);
+    wanted.push({ path, stored, shape });
+    names.delete(path);
+  });
+  if (names.size > 0) throw new BaxError(`loadGpt2: ${file.name} holds ${names.size} tensors that GPT-2 has not: ${[...names.values()].slice(0, 5).join(', ')}`);
+  const loaded = new Map<string, Tensor>();
+  try {
+    const total = wanted.reduce((n, w) => n + file.tensors.get(w.stored)!.bytes, 0);
+    let done = 0;
+    for (const { path, stored, shape } of wanted) {
+      options.signal?.throwIfAborted();
+      loaded.set(path, keep(fromHost(await file.readFloat(stored, dtype), shape, dtype, { backend })));
+      done += file.tensors.get(stored)!.bytes;
+      options.onProgress?.({ done, total });
+    }
+    return new Gpt2(config, (path) => loaded.get(path)!);
+  } catch (error) {
+    for (const t of loaded.values()) t.dispose();
+    throw error;
+  }
+}
+
+/** Calls `see` with the path and shape of every parameter that a model of this configuration has. */
+function dryRun(config: Gpt2Config, see: (path: string, shape: readonly number[]) => void): void {
+  const { vocab_size: v, n_positions: p, n_embd: d, n_layer, n_inner } = config;
+  const inner = n_inner ?? 4 * d;
+  see('transformer.wte.weight', [v, d]);
+  see('transformer.wpe.weight', [p, d]);
+  for (let i = 0; i < n_layer; i++) {
+    const parts: [string, number[]][] = [
+      ['ln_1.weight', [d]], ['ln_1.bias', [d]], ['attn.c_attn.weight', [d, 3 * d]], ['attn.c_attn.bias', [3 * d]],
+      ['attn.c_proj.weight', [d, d]], ['attn.c_proj.bias', [d]], ['ln_2.weight', [d]], ['ln_2.bias', [d]],
+      ['mlp.c_fc.weight', [d, inner]], ['mlp.c_fc.bias', [inner]], ['mlp.c_proj.weight', [inner, d]], ['mlp.c_proj.bias', [d]],
+    ]; // prettier-ignore
+    for (const [name, shape] of parts) see(`transformer.h.${i}.${name}`, shape);
+  }
+  see('transformer.ln_f.weight', [d]);
+  see('transformer.ln_f.bias', [d]);
+  if (!config.tie_word_embeddings) see('lm_head.weight', [v, d]);
+}
+
+export interface SaveOptions {
+  /** What to store; f32 weights are rounded to nearest even on their way to F16 or BF16. Default F32. */
+  readonly dtype?: 'F32' | 'F16' | 'BF16' | 'F64';
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Writes config.json and model.safetensors as `transformers` reads them. Each file is replaced whole or not at all.
+ * @throws if a weight is not finite.
+ */
+export async function saveGpt2(model: Gpt2, folder: WritableFolder, { dtype = 'F32', signal }: SaveOptions = {}): Promise<void> {
+  const parameters = [...model.namedParameters()];
+  const tensors = parameters.map(([name, t]) => ({ name, dtype, shape: t.shape, data: () => encode(name, t, dtype, signal) }) as TensorToWrite);
+  await writeSafetensors(folder, WEIGHTS, tensors, { metadata: { format: 'pt' }, atLeastOne: true });
+  const config = { architectures: ['GPT2LMHeadModel'], model_type: 'gpt2', torch_dtype: { F32: 'float32', F16: 'float16', BF16: 'bfloat16', F64: 'float64' }[dtype], ...model.config };
+  await folder.write(CONFIG, [new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`)]);
+}
+
+async function encode(name: string, t: Tensor, dtype: NonNullable<SaveOptions['dtype']>, signal: AbortSignal | undefined): Promise<Float32Array | Float64Array | Uint16Array> {
+  signal?.throwIfAborted();
+  const data = await t.data();
+  if (!data.every(Number.isFinite)) throw new BaxError(`saveGpt2: ${name} holds values that are not finite; nothing was written`);
+  if (dtype === 'F64') return Float64Array.from(data);
+  const f32 = data instanceof Float32Array ? data : Float32Array.from(data);
+  return dtype === 'F32' ? f32 : dtype === 'F16' ? f32ToF16(f32) : f32ToBf16(f32);
+}

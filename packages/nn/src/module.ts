@@ -1,0 +1,108 @@
+import { BaxError, cast, isTensor, keep, type DType, type Key, type Tensor } from '@bax/core';
+
+/** What a forward pass may depend on beside its input. There is no training mode: dropout acts where a key is given. */
+export interface Context {
+  /** The random key of this step; each module folds its own path into it. */
+  readonly key?: Key | undefined;
+}
+
+/**
+ * A layer or a model: a tree whose leaves are tensors. Its parameters are its properties that are tensors, its
+ * children those that are modules or arrays of modules, and a path is the names on the way: `transformer.h.0.ln_1`.
+ * Property names are Hugging Face's, so that paths are too.
+ */
+export abstract class Module {
+  /** The path in the tree whose root was named last; empty for the root. */
+  path = '';
+  /** Parameters that are one tensor under two names, e.g. `{ 'lm_head.weight': 'transformer.wte.weight' }`. */
+  tied: Readonly<Record<string, string>> = {};
+
+  /** Direct children by name. */
+  children(): [name: string, child: Module][] {
+    return Object.entries(this).flatMap(([name, value]): [string, Module][] => {
+      if (value instanceof Module) return [[name, value]];
+      if (Array.isArray(value) && value.every((v) => v instanceof Module)) return value.map((v, i) => [`${name}.${i}`, v]);
+      return [];
+    });
+  }
+
+  /** Every module of the tree by path, this one first, and sets each one's `path`. */
+  namedModules(): Map<string, Module> {
+    const found = new Map<string, Module>();
+    const visit = (module: Module, path: string): void => {
+      module.path = path;
+      found.set(path, module);
+      for (const [name, child] of module.children()) visit(child, path === '' ? name : `${path}.${name}`);
+    };
+    visit(this, '');
+    return found;
+  }
+
+  /** Every parameter of the tree by path. A tied one is listed once, under its own name. */
+  namedParameters(): Map<string, Tensor> {
+    const found = new Map<string, Tensor>();
+    for (const [path, module] of this.namedModules())
+      for (const [name, value] of Object.entries(module)) {
+        const full = path === '' ? name : `${path}.${name}`;
+        if (isTensor(value) && !(full in this.tied)) found.set(full, value);
+      }
+    return found;
+  }
+
+  parameters(): Tensor[] {
+    return [...this.namedParameters().values()];
+  }
+
+  /** The number of parameters, tied ones counted once. */
+  get parameterCount(): number {
+    return this.parameters().reduce((n, p) => n + p.size, 0);
+  }
+
+  /** The module at `path`. @throws if there is none, naming what is there. */
+  module(path: string): Module {
+    const found = this.namedModules();
+    const module = found.get(path);
+    if (!module) throw new BaxError(`module: there is no '${path}'; the tree has ${[...found.keys()].slice(1, 9).join(', ')}${found.size > 9 ? ', …' : ''}`);
+    return module;
+  }
+
+  /** Frees every parameter. */
+  dispose(): void {
+    for (const p of this.parameters()) p.dispose();
+  }
+}
+
+/** What `transform` puts in place of a module or a tensor; undefined leaves it. */
+export interface Replacement {
+  module?(module: Module, path: string): Module | undefined;
+  tensor?(tensor: Tensor, path: string): Tensor | undefined;
+}
+
+/**
+ * A copy of the tree with some parts replaced. The tree given is not touched, and the copy shares with it every tensor
+ * that is not replaced. This is how adapters are attached, merged and detached: by building another tree.
+ */
+export function transform<M extends Module>(root: M, replace: Replacement): M {
+  const tensors = new Map<Tensor, Tensor>(); // a tied tensor stays one tensor
+  const visit = (module: Module, path: string): Module => {
+    const replaced = replace.module?.(module, path);
+    if (replaced) return replaced;
+    const copy = Object.create(Object.getPrototypeOf(module) as object) as Module;
+    for (const [name, value] of Object.entries(module)) Object.assign(copy, { [name]: convert(value, path === '' ? name : `${path}.${name}`) });
+    return copy;
+  };
+  const convert = (value: unknown, path: string): unknown => {
+    if (value instanceof Module) return visit(value, path);
+    if (Array.isArray(value) && value.every((v) => v instanceof Module)) return value.map((v, i) => visit(v, `${path}.${i}`));
+    if (!isTensor(value)) return value;
+    if (!tensors.has(value)) tensors.set(value, replace.tensor?.(value, path) ?? value);
+    return tensors.get(value);
+  };
+  const copy = visit(root, '') as M;
+  copy.namedModules();
+  return copy;
+}
+
+/** The model with its floating-point parameters in another dtype; f64 is for checking gradients. */
+export const castModule = <M extends Module>(root: M, dtype: DType): M =>
+  transform(root, { tensor: (t) => (t.dtype === 'i32' ? undefined : keep(cast(t, dtype))) });

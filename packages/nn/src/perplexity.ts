@@ -1,0 +1,31 @@
+import { noGrad, scope } from '@bax/core';
+import type { Gpt2 } from './models/gpt2.ts';
+import { allWindows } from './text.ts';
+
+export interface PerplexityOptions {
+  /** Tokens of a window; each starts without memory of the one before. Default: the model's context. */
+  readonly context?: number;
+  readonly batch?: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
+}
+
+/**
+ * exp(mean cross-entropy in nats) of each token given those before it in its window; 1 is certainty, the vocabulary's
+ * size a blind guess. @throws if the text is shorter than a window, or the signal aborts.
+ */
+export async function perplexity(model: Gpt2, tokens: Int32Array, options: PerplexityOptions = {}): Promise<number> {
+  const { context = model.config.n_positions, batch = 8, signal, onProgress } = options;
+  const total = Math.floor((tokens.length - 1) / context) * context;
+  let [sum, done] = [0, 0];
+  for (const { ids, targets, validTokens } of allWindows(tokens, { context, batch, backend: model.transformer.wte.weight.backend })) {
+    signal?.throwIfAborted();
+    const loss = scope(() => noGrad(() => model.loss(ids, targets)));
+    sum += (await loss.item()) * validTokens;
+    done += validTokens;
+    [loss, ids, targets].forEach((t) => t.dispose());
+    onProgress?.({ done, total });
+    await new Promise((resolve) => setTimeout(resolve)); // lets Ctrl-C and a page breathe
+  }
+  return Math.exp(sum / done);
+}
