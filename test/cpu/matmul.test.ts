@@ -14,10 +14,11 @@ function naive(backend: Backend, a: View, b: View, before: number[], options: Ma
   const [A, B] = [hostOf(backend, a), hostOf(backend, b)];
   const k = a.shape.at(-1)!;
   const [batch, m, n] = [a.shape.slice(0, -2), a.shape.at(-2)!, b.shape.at(-1)!];
+  const [ak, bk] = [a.strides.at(-1)!, b.strides.at(-2)!];
   return Array.from(indices([...batch, m, n]), (index, i) => {
     const [lead, row, column] = [index.slice(0, -2), index.at(-2)!, index.at(-1)!];
-    let sum = 0;
-    for (let x = 0; x < k; x++) sum += A[place(a, [...lead, row, x])] * B[place(b, [...lead, x, column])];
+    let [p, q, sum] = [place(a, [...lead, row, 0]), place(b, [...lead, 0, column]), 0];
+    for (let x = 0; x < k; x++, p += ak, q += bk) sum += A[p] * B[q];
     return (options.scale ?? 1) * sum + (options.accumulate ? before[i] : 0);
   });
 }

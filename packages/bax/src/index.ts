@@ -1,1 +1,4 @@
-export {};
+/** What users install: the core and the nn package in one, and `device()`. */
+export * from '@bax/core';
+export * from '@bax/nn';
+export { device, type DeviceName } from './device.ts';

@@ -21,6 +21,8 @@ export interface BackendInfo {
   readonly adapter: string;
   readonly features: readonly string[];
   readonly dtypes: readonly DType[];
+  /** The relative error of one f32 operation: 2^-24 where it rounds to nearest, 2^-23 where no direction is promised (WGSL). */
+  readonly roundoff: number;
 }
 
 /** Bytes: `live` is allocated and not freed, `pooled` is kept for reuse, `peak` is the most that was ever live. */

@@ -1,5 +1,5 @@
 import type { Backend } from './backend.ts';
-import { hostArray, type DType, type TypedArray } from './dtype.ts';
+import { hostArray, isFloat, type DType, type TypedArray } from './dtype.ts';
 import { BaxError } from './errors.ts';
 import { type Key, key as keyOf, normals, uniforms } from './rng.ts';
 import { rowMajor, showShape, sizeOf, type Shape } from './shape.ts';
@@ -14,7 +14,10 @@ export function setBackend(backend: Backend): void {
 }
 /** @throws if no backend was chosen yet. */
 export function getBackend(): Backend {
-  if (!defaultBackend) throw new BaxError("no backend: call await device('auto') from 'bax' first, or setBackend(cpu()) with '@bax/cpu'");
+  if (!defaultBackend)
+    throw new BaxError(
+      "no backend: call await device('auto') from 'bax' first, or setBackend(cpu()) with '@bax/cpu'",
+    );
   return defaultBackend;
 }
 
@@ -37,18 +40,24 @@ type Nested = number | readonly Nested[];
  * unless one is named (Float64Array gives f64, Int32Array i32, all others f32).
  * @throws on ragged arrays, on a shape that does not hold the values, on a non-integer for i32.
  */
-export function tensor(values: Nested | TypedArray, options: CreateOptions & { readonly shape?: Shape } = {}): Tensor {
+export function tensor(
+  values: Nested | TypedArray,
+  options: CreateOptions & { readonly shape?: Shape } = {},
+): Tensor {
   const typed = ArrayBuffer.isView(values);
-  const dtype = options.dtype ?? (values instanceof Float64Array ? 'f64' : values instanceof Int32Array ? 'i32' : 'f32');
+  const dtype =
+    options.dtype ?? (values instanceof Float64Array ? 'f64' : values instanceof Int32Array ? 'i32' : 'f32');
   const shape = options.shape ?? (typed ? [values.length] : shapeOf(values as Nested));
   checkShape('tensor', shape);
   const flat: ArrayLike<number> = typed ? values : (flatten(values as Nested) as number[]);
-  if (flat.length !== sizeOf(shape)) throw new BaxError(`tensor: shape ${showShape(shape)} holds ${sizeOf(shape)} values, got ${flat.length}`);
+  if (flat.length !== sizeOf(shape))
+    throw new BaxError(`tensor: shape ${showShape(shape)} holds ${sizeOf(shape)} values, got ${flat.length}`);
   const data = hostArray(dtype, flat.length);
   for (let i = 0; i < flat.length; i++) {
     const value = flat[i];
     if (typeof value !== 'number') throw new BaxError(`tensor: value ${i} is ${typeof value}, not a number`);
-    if (dtype === 'i32' && value !== (value | 0)) throw new BaxError(`tensor: value ${i} is ${value}, which i32 cannot hold; pass { dtype: 'f32' }`);
+    if (dtype === 'i32' && value !== (value | 0))
+      throw new BaxError(`tensor: value ${i} is ${value}, which i32 cannot hold; pass { dtype: 'f32' }`);
     data[i] = value;
   }
   return fromHost(data, shape, dtype, options);
@@ -62,7 +71,9 @@ function shapeOf(values: Nested): number[] {
   }
   const check = (v: Nested, axis: number): void => {
     if (Array.isArray(v) !== axis < shape.length || (Array.isArray(v) && v.length !== shape[axis]))
-      throw new BaxError(`tensor: ragged array: expected ${showShape(shape)}, an element at depth ${axis} differs`);
+      throw new BaxError(
+        `tensor: ragged array: expected ${showShape(shape)}, an element at depth ${axis} differs`,
+      );
     if (Array.isArray(v)) for (const item of v) check(item, axis + 1);
   };
   check(values, 0);
@@ -72,11 +83,14 @@ const flatten = (values: Nested): unknown[] => (Array.isArray(values) ? values.f
 
 export function checkShape(op: string, shape: Shape): void {
   for (const length of shape)
-    if (!Number.isSafeInteger(length) || length < 0) throw new BaxError(`${op}: ${showShape(shape)} is not a shape: axis lengths are integers from 0`);
+    if (!Number.isSafeInteger(length) || length < 0)
+      throw new BaxError(`${op}: ${showShape(shape)} is not a shape: axis lengths are integers from 0`);
 }
 
 /** Takes a host array of the dtype's own kind, without a check of each value. */
 export function fromHost(data: TypedArray, shape: Shape, dtype: DType, options: CreateOptions = {}): Tensor {
+  if (options.requiresGrad && !isFloat(dtype))
+    throw new BaxError(`requiresGrad: an ${dtype} tensor has no gradient; pass { dtype: 'f32' }`);
   const t = empty(shape, dtype, options.backend ?? getBackend());
   if (data.length > 0) t.backend.write(t.view.buffer, data);
   t.requiresGrad = options.requiresGrad ?? false;
@@ -87,6 +101,8 @@ export function fromHost(data: TypedArray, shape: Shape, dtype: DType, options: 
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
   checkShape('full', shape);
   const dtype = options.dtype ?? 'f32';
+  if (dtype === 'i32' && value !== (value | 0))
+    throw new BaxError(`full: ${value} is not what i32 can hold; pass { dtype: 'f32' }`);
   return fromHost(hostArray(dtype, sizeOf(shape)).fill(value), shape, dtype, options);
 }
 export const zeros = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 0, options);
@@ -111,19 +127,40 @@ export function arange(n: number, options: CreateOptions = {}): Tensor {
 const toKey = (k: Key | number): Key => (typeof k === 'number' ? keyOf(k) : k);
 
 /** Standard normals times `std`, made on the host in f64 and rounded once. */
-export function randn(shape: Shape, { std = 1, ...options }: RandomOptions & { readonly std?: number }): Tensor {
+export function randn(
+  shape: Shape,
+  { std = 1, ...options }: RandomOptions & { readonly std?: number },
+): Tensor {
   checkShape('randn', shape);
   const dtype = options.dtype ?? 'f32';
-  return fromHost(hostArray(dtype, sizeOf(shape)).map(at(normals(toKey(options.key), sizeOf(shape)), (z) => z * std)), shape, dtype, options);
+  return fromHost(
+    hostArray(dtype, sizeOf(shape)).map(at(normals(toKey(options.key), sizeOf(shape)), (z) => z * std)),
+    shape,
+    dtype,
+    options,
+  );
 }
 
 /** Uniform in [low, high). */
-export function rand(shape: Shape, { low = 0, high = 1, ...options }: RandomOptions & { readonly low?: number; readonly high?: number }): Tensor {
+export function rand(
+  shape: Shape,
+  { low = 0, high = 1, ...options }: RandomOptions & { readonly low?: number; readonly high?: number },
+): Tensor {
   checkShape('rand', shape);
   const dtype = options.dtype ?? 'f32';
-  return fromHost(hostArray(dtype, sizeOf(shape)).map(at(uniforms(toKey(options.key), sizeOf(shape)), (u) => low + (high - low) * u)), shape, dtype, options);
+  return fromHost(
+    hostArray(dtype, sizeOf(shape)).map(
+      at(uniforms(toKey(options.key), sizeOf(shape)), (u) => low + (high - low) * u),
+    ),
+    shape,
+    dtype,
+    options,
+  );
 }
-const at = (from: Float64Array, f: (x: number) => number) => (_: number, i: number): number => f(from[i]!);
+const at =
+  (from: Float64Array, f: (x: number) => number) =>
+  (_: number, i: number): number =>
+    f(from[i]!);
 
 interface Constants {
   readonly scalars: Map<string, Tensor>;
@@ -154,6 +191,10 @@ export function positions(shape: Shape, axis: number, backend: Backend): Tensor 
     known.positions = keep(arange(Math.max(1024, 2 ** Math.ceil(Math.log2(n))), { backend }));
   }
   const line = sliceView(known.positions.view, 0, 0, n);
-  const column = { ...line, shape: shape.map((_, i) => (i === axis ? n : 1)), strides: rowMajor(shape).map((_, i) => (i === axis ? 1 : 0)) };
+  const column = {
+    ...line,
+    shape: shape.map((_, i) => (i === axis ? n : 1)),
+    strides: rowMajor(shape).map((_, i) => (i === axis ? 1 : 0)),
+  };
   return alias(known.positions, expandView(column, shape));
 }

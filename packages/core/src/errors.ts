@@ -1,12 +1,15 @@
+const paths: string[] = [];
+
 /**
  * Every mistake that a user can make is reported as a `BaxError`. The first line names the op, the rule that was
- * broken and the shapes; the following lines name the module in which it happened.
+ * broken and the shapes; the second names the module that ran.
  */
 export class BaxError extends Error {
   override readonly name = 'BaxError';
+  constructor(message: string, options?: ErrorOptions) {
+    super(currentPath() === '' ? message : `${message}\n  at ${currentPath()}`, options); // here, so that `stack` has it too
+  }
 }
-
-const paths: string[] = [];
 
 /** The module that runs now, e.g. `transformer.h.1.attn.c_attn`; empty outside of any module. */
 export function currentPath(): string {
@@ -19,9 +22,6 @@ export function within<T>(path: string, f: () => T): T {
   paths.push(path);
   try {
     return f();
-  } catch (error) {
-    if (error instanceof BaxError && !error.message.includes('\n  at ')) error.message += `\n  at ${path}`;
-    throw error;
   } finally {
     paths.pop();
   }

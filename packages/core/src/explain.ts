@@ -9,7 +9,7 @@ export function tapeOf(loss: Tensor): TapeRecord[] {
   for (let record = stack.pop(); record; record = stack.pop()) {
     if (reached.has(record)) continue;
     reached.add(record);
-    for (const x of record.inputs) if (x.record) stack.push(x.record);
+    for (const source of record.sources) if (source) stack.push(source);
   }
   return [...reached].sort((a, b) => a.id - b.id);
 }
@@ -20,13 +20,15 @@ export function tapeOf(loss: Tensor): TapeRecord[] {
  */
 export function explain(loss: Tensor): string {
   const records = tapeOf(loss);
-  if (records.length === 0) return 'no tape: nothing that requires a gradient led here, or grad() consumed it';
-  const number = new Map<TapeRecord, number>(records.map((r, i) => [r, i]));
-  const name = (x: Tensor): string => (x.record ? `%${number.get(x.record)}` : x.requiresGrad ? 'parameter' : 'constant');
+  if (records.length === 0)
+    return 'no tape: nothing that requires a gradient led here, or grad() consumed it';
+  const number = new Map(records.map((r, i) => [r, i]));
+  const name = (x: Tensor, source: TapeRecord | undefined): string =>
+    source ? `%${number.get(source)}` : x.requiresGrad ? 'parameter' : 'constant';
   return records
-    .map((r, i) => {
-      const inputs = r.inputs.map((x) => `${name(x)} ${showShape(x.shape)}`).join(', ');
-      return `%${i} = ${r.op.name}(${inputs}) -> ${r.outputs.map((y) => showShape(y.shape)).join(', ')}${r.path && `  ${r.path}`}`;
+    .map((r, n) => {
+      const inputs = r.inputs.map((x, i) => `${name(x, r.sources[i])} ${showShape(x.shape)}`).join(', ');
+      return `%${n} = ${r.op.name}(${inputs}) -> ${r.outputs.map((y) => showShape(y.shape)).join(', ')}${r.path && `  ${r.path}`}`;
     })
     .join('\n');
 }

@@ -46,7 +46,8 @@ export const scalar = (index: number): Expr => intern(`s${index}`, { kind: 'scal
 
 const toExpr = (a: Arg): Expr => (typeof a === 'number' ? constant(a) : a);
 const is = (a: Expr, value: number): boolean => a.kind === 'const' && a.value === value;
-const call = (fn: Fn, ...args: Expr[]): Expr => intern(`${fn}(${args.map((a) => a.id).join()})`, { kind: 'call', fn, args });
+const call = (fn: Fn, ...args: Expr[]): Expr =>
+  intern(`${fn}(${args.map((a) => a.id).join()})`, { kind: 'call', fn, args });
 
 export function add(...terms: Arg[]): Expr {
   return terms.map(toExpr).reduce((a, b) => (is(a, 0) ? b : is(b, 0) ? a : call('add', a, b)));
@@ -74,8 +75,14 @@ export function select(c: Expr, a: Arg, b: Arg): Expr {
   const [x, y] = [toExpr(a), toExpr(b)];
   return x === y ? x : call('select', c, x, y);
 }
-const unary = (fn: Fn) => (a: Arg): Expr => call(fn, toExpr(a));
-const binary = (fn: Fn) => (a: Arg, b: Arg): Expr => call(fn, toExpr(a), toExpr(b));
+const unary =
+  (fn: Fn) =>
+  (a: Arg): Expr =>
+    call(fn, toExpr(a));
+const binary =
+  (fn: Fn) =>
+  (a: Arg, b: Arg): Expr =>
+    call(fn, toExpr(a), toExpr(b));
 type Unary = (a: Arg) => Expr;
 type Binary = (a: Arg, b: Arg) => Expr;
 export const abs: Unary = unary('abs');
@@ -107,7 +114,10 @@ const derivatives: Record<Fn, (a: readonly Expr[], d: readonly Expr[], y: Expr) 
   min: ([a, b], [da, db]) => select(lt(a!, b!), da!, select(lt(b!, a!), db!, mul(0.5, add(da!, db!)))),
   max: ([a, b], [da, db]) => select(lt(b!, a!), da!, select(lt(a!, b!), db!, mul(0.5, add(da!, db!)))),
   pow: ([a, b], [da, db], y) =>
-    add(mul(da!, select(eq(b!, 0), 0, mul(b!, pow(a!, sub(b!, 1))))), mul(db!, select(eq(a!, 0), 0, mul(y, log(a!))))),
+    add(
+      mul(da!, select(eq(b!, 0), 0, mul(b!, pow(a!, sub(b!, 1))))),
+      mul(db!, select(eq(a!, 0), 0, mul(y, log(a!)))),
+    ),
   floor: () => constant(0),
   exp: (_, [da], y) => mul(da!, y),
   log: ([a], [da]) => div(da!, a!),

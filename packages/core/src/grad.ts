@@ -1,13 +1,14 @@
 import { constantLike } from './create.ts';
-import { BaxError } from './errors.ts';
+import { BaxError, within } from './errors.ts';
 import { tapeOf } from './explain.ts';
 import { type Cotangent, noGrad, type TapeRecord, type Vjp } from './op.ts';
-import { add, cast } from './ops/elementwise.ts';
+import { add, cast, copy } from './ops/elementwise.ts';
 import { sum } from './ops/reduce.ts';
 import { expand, reshape } from './ops/view.ts';
-import { run, scope } from './scope.ts';
+import { composite, scope } from './scope.ts';
 import { sameShape, showShape } from './shape.ts';
 import { alias, type Tensor } from './tensor.ts';
+import { isContiguous } from './view.ts';
 
 export interface GradOptions {
   /** Keep the tape and the activations, so that `grad` can be called again. */
@@ -24,19 +25,31 @@ const CONSUMED = 'by grad() after its last use; keep() it before, or pass { reta
 
 /**
  * ∂loss/∂p for each p of `params`, of p's shape. Visits only what lies between the loss and the params, from the last
- * call to the first. Consumes the tape: each activation is freed after its last use.
- * @throws if loss is not a scalar and no cotangent is given, if the tape is gone, if a recorded input was changed in
- * place since, or if a param does not influence the loss.
+ * call to the first. Consumes the tape: each activation is freed after its last use. Each gradient has memory of its
+ * own, so that it may be changed in place.
+ * @throws if loss is not a scalar and no cotangent is given, if the tape is gone, if what an op took or gave was changed
+ * in place since, or if a param does not influence the loss.
  */
 export function grad(loss: Tensor, params: readonly Tensor[], options: GradOptions = {}): Tensor[] {
   loss.check('grad');
   if (loss.size !== 1 && !options.cotangent)
-    throw new BaxError(`grad: the loss must be a scalar, this one is ${showShape(loss.shape)}; reduce it with mean() or sum(), or pass { cotangent }`);
+    throw new BaxError(
+      `grad: the loss must be a scalar, this one is ${showShape(loss.shape)}; reduce it with mean() or sum(), or pass { cotangent }`,
+    );
   if (options.cotangent && !sameShape(options.cotangent.shape, loss.shape))
-    throw new BaxError(`grad: the cotangent is ${showShape(options.cotangent.shape)}, the loss ${showShape(loss.shape)}`);
-  if (!loss.record && !params.includes(loss)) throw new BaxError(`grad: this loss has no tape: no input of it has requiresGrad, or an earlier grad() consumed it (pass { retain: true } there)`);
+    throw new BaxError(
+      `grad: the cotangent is ${showShape(options.cotangent.shape)}, the loss ${showShape(loss.shape)}`,
+    );
+  if (!loss.record && !params.includes(loss))
+    throw new BaxError(
+      `grad: this loss has no tape: no input of it has requiresGrad, or an earlier grad() consumed it (pass { retain: true } there)`,
+    );
   const wanted = new Set(params);
-  return run(() => (options.createGraph ? walk(loss, wanted, params, options) : noGrad(() => walk(loss, wanted, params, options))), true);
+  return composite(() =>
+    options.createGraph
+      ? walk(loss, wanted, params, options)
+      : noGrad(() => walk(loss, wanted, params, options)),
+  );
 }
 
 /** The records between the loss and the wanted tensors, in the order in which they were made. */
@@ -47,13 +60,24 @@ function between(loss: Tensor, wanted: ReadonlySet<Tensor>): { records: TapeReco
     if (leading) for (const y of record.outputs) leads.add(y);
     return leading;
   });
+  const gone = records.find((record) => record.consumed);
+  if (gone)
+    throw new BaxError(
+      `grad: an earlier grad() consumed the ${gone.op.name} on which this loss depends too; pass { retain: true } there, or add up the losses`,
+    );
   return { records, leads };
 }
 
-function walk(loss: Tensor, wanted: ReadonlySet<Tensor>, params: readonly Tensor[], options: GradOptions): Tensor[] {
+function walk(
+  loss: Tensor,
+  wanted: ReadonlySet<Tensor>,
+  params: readonly Tensor[],
+  options: GradOptions,
+): Tensor[] {
   const { records, leads } = between(loss, wanted);
   const consume = !options.retain && !options.createGraph;
-  const gradients = new Map<Tensor, Tensor>([[loss, alias(options.cotangent ?? filled(loss, 1))]]);
+  const seed = options.cotangent ?? filled(loss, 1);
+  const gradients = new Map<Tensor, Tensor>([[loss, options.createGraph ? seed : alias(seed)]]);
   const accumulate = (x: Tensor, g: Tensor): void => {
     const sofar = gradients.get(x);
     gradients.set(x, sofar ? add(sofar, g) : g);
@@ -61,7 +85,9 @@ function walk(loss: Tensor, wanted: ReadonlySet<Tensor>, params: readonly Tensor
   };
   for (const record of records.reverse()) {
     if (record.outputs.some((y) => gradients.has(y)))
-      for (const [x, g] of backwardOf(record, gradients, leads, options.createGraph ?? false)) accumulate(x, g);
+      for (const [x, g] of backwardOf(record, gradients, leads, options.createGraph ?? false))
+        accumulate(x, g);
+    record.consumed = consume;
     for (const y of record.outputs) {
       if (!wanted.has(y)) {
         if (!options.createGraph) gradients.get(y)?.dispose();
@@ -74,25 +100,43 @@ function walk(loss: Tensor, wanted: ReadonlySet<Tensor>, params: readonly Tensor
   }
   return params.map((p, i) => {
     const g = gradients.get(p);
-    if (g) return params.indexOf(p) < i && !options.createGraph ? alias(g) : g;
-    if (options.allowUnused) return alias(filled(p, 0));
-    throw new BaxError(`grad: params[${i}] ${showShape(p.shape)} does not influence the loss; leave it out, or pass { allowUnused: true } for zeros`);
+    if (g) return params.indexOf(p) < i ? copy(g) : own(g);
+    if (options.allowUnused) return own(filled(p, 0));
+    throw new BaxError(
+      `grad: params[${i}] ${showShape(p.shape)} does not influence the loss; leave it out, or pass { allowUnused: true } for zeros`,
+    );
   });
 }
 
+/** g, or a copy of it if its memory is shared with another tensor or its elements share some: a parameter twice, a constant. */
+function own(g: Tensor): Tensor {
+  return g.record || (g.hold.memory.holders === 1 && isContiguous(g.view)) ? g : copy(g);
+}
+
 /** The gradients that one record passes to those of its inputs that lead to a wanted tensor. */
-function backwardOf(record: TapeRecord, gradients: ReadonlyMap<Tensor, Tensor>, leads: ReadonlySet<Tensor>, taped: boolean): [Tensor, Tensor][] {
-  const { op, inputs, outputs, attrs } = record;
+function backwardOf(
+  record: TapeRecord,
+  gradients: ReadonlyMap<Tensor, Tensor>,
+  leads: ReadonlySet<Tensor>,
+  taped: boolean,
+): [Tensor, Tensor][] {
+  const { op, inputs, outputs, attrs, versions, path } = record;
   const rules = (): [Tensor, Tensor][] => {
+    [...inputs, ...outputs].forEach((x, i) => {
+      const what = i < inputs.length ? `input ${i}` : 'the result';
+      if (x.hold.memory.version !== versions[i])
+        throw new BaxError(
+          `grad: ${what} of ${op.name} ${showShape(x.shape)} was changed in place after it was used`,
+        );
+    });
     let memo: { value: unknown } | undefined;
     const found: [Tensor, Tensor][] = [];
     inputs.forEach((x, index) => {
       if (!leads.has(x)) return;
-      if (x.hold.memory.version !== record.versions[index])
-        throw new BaxError(`grad: input ${index} of ${op.name} ${showShape(x.shape)} was changed in place after it was used${record.path && `\n  at ${record.path}`}`);
       const rule = (typeof op.vjp === 'function' ? op.vjp : op.vjp![index]!) as Vjp<unknown>;
       const g = gradients.get(outputs[0]!) ?? filled(outputs[0]!, 0);
-      const shared: Cotangent<unknown>['shared'] = (make) => (memo ??= { value: make() }).value as ReturnType<typeof make>;
+      const shared: Cotangent<unknown>['shared'] = (make) =>
+        (memo ??= { value: make() }).value as ReturnType<typeof make>;
       const gx = rule({ g, x: inputs, y: outputs[0]!, ys: outputs, attrs, index, shared });
       if (gx) found.push([x, unbroadcast(gx, x)]);
     });
@@ -105,7 +149,7 @@ function backwardOf(record: TapeRecord, gradients: ReadonlyMap<Tensor, Tensor>, 
       return [x, mine];
     });
   };
-  return taped ? rules() : run(rules, true);
+  return within(path, () => composite(rules)); // what fails or is profiled here belongs to the module that ran forward
 }
 
 /** 0 or 1 in the shape of x, without memory of its own. */
@@ -116,7 +160,9 @@ function unbroadcast(wide: Tensor, x: Tensor): Tensor {
   const g = cast(wide, x.dtype);
   if (sameShape(g.shape, x.shape)) return g;
   const lead = g.rank - x.rank;
-  const axes = g.shape.flatMap((length, i) => (i < lead || (x.shape[i - lead] === 1 && length !== 1) ? [i] : []));
+  const axes = g.shape.flatMap((length, i) =>
+    i < lead || (x.shape[i - lead] === 1 && length !== 1) ? [i] : [],
+  );
   return reshape(axes.length > 0 ? sum(g, axes) : g, x.shape);
 }
 
@@ -124,7 +170,11 @@ function unbroadcast(wide: Tensor, x: Tensor): Tensor {
  * Runs `f` in a scope with the gradients of `params` wanted, and gives its loss with ∂loss/∂p for each p; everything
  * else that `f` made is freed.
  */
-export function valueAndGrad(f: () => Tensor, params: readonly Tensor[], options: GradOptions = {}): { value: Tensor; grads: Tensor[] } {
+export function valueAndGrad(
+  f: () => Tensor,
+  params: readonly Tensor[],
+  options: GradOptions = {},
+): { value: Tensor; grads: Tensor[] } {
   const before = params.map((p) => p.requiresGrad);
   return scope(() => {
     for (const p of params) p.requiresGrad = true;

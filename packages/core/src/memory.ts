@@ -25,11 +25,17 @@ export function debugMemory(on: boolean): void {
 
 /** The net under scopes and `grad`, never the plan: a tensor that nobody freed is freed when it is collected. */
 const collected = new FinalizationRegistry<Hold>((hold) => {
-  if (hold.freed === undefined && hold.origin) console.warn(`bax: a tensor was left to the garbage collector; it was made ${hold.origin}`);
+  if (hold.freed === undefined && hold.origin)
+    console.warn(`bax: a tensor was left to the garbage collector; it was made ${hold.origin}`);
   release(hold, 'by the garbage collector');
 });
 
-export const newMemory = (backend: Backend, buffer: BufferRef): Memory => ({ backend, buffer, holders: 0, version: 0 });
+export const newMemory = (backend: Backend, buffer: BufferRef): Memory => ({
+  backend,
+  buffer,
+  holders: 0,
+  version: 0,
+});
 
 export function claim(memory: Memory, owner: object): Hold {
   memory.holders++;

@@ -1,7 +1,7 @@
 import type { Backend, View } from './backend.ts';
 import type { DType } from './dtype.ts';
 import { BaxError, currentPath } from './errors.ts';
-import { run } from './scope.ts';
+import { composite } from './scope.ts';
 import type { Shape } from './shape.ts';
 import { alias, empty, type Tensor } from './tensor.ts';
 
@@ -22,7 +22,7 @@ export interface Cotangent<A> {
   /** The input whose gradient is wanted. */
   readonly index: number;
   /** Computed once for all inputs of the call, and only if a rule asks. */
-  shared<S>(make: () => S): S;
+  readonly shared: <S>(make: () => S) => S;
 }
 
 /** ∂loss/∂x[index], of any shape that broadcasting x gives (it is summed back in `grad`); undefined is an exact zero. */
@@ -42,6 +42,8 @@ export interface Sample<A> {
     readonly dtype?: 'float' | 'i32';
     /** Default [-2, 2]. Integers lie in [min, max]. */
     readonly range?: readonly [min: number, max: number];
+    /** The values themselves, where not all that lie in a range are valid. */
+    readonly values?: readonly number[];
   }[];
   readonly attrs: A;
 }
@@ -72,10 +74,15 @@ export interface TapeRecord {
   readonly id: number;
   readonly op: Op;
   readonly inputs: readonly Tensor[];
-  readonly versions: readonly number[];
   readonly outputs: readonly Tensor[];
+  /** The calls that made the inputs. */
+  readonly sources: readonly (TapeRecord | undefined)[];
+  /** Of the memories of inputs and outputs, as they were. */
+  readonly versions: readonly number[];
   readonly attrs: unknown;
   readonly path: string;
+  /** `grad` went through it and freed what it needed. */
+  consumed: boolean;
 }
 
 export const defineOp = <A>(op: Op<A>): Op<A> => op;
@@ -98,7 +105,12 @@ export function noGrad<T>(f: () => T): T {
 }
 export const isRecording = (): boolean => recording;
 
-export type Observer = (op: string, inputs: readonly Tensor[], outputs: readonly Tensor[], path: string) => void;
+export type Observer = (
+  op: string,
+  inputs: readonly Tensor[],
+  outputs: readonly Tensor[],
+  path: string,
+) => void;
 let observer: Observer | undefined;
 /** Calls `see` for every op that reaches a device while `f` runs: the list of ops that ran, for proofs and profiles. */
 export function observe<T>(see: Observer, f: () => T): T {
@@ -112,14 +124,17 @@ export function observe<T>(see: Observer, f: () => T): T {
 }
 
 /** The first output of `applyAll`. */
-export const apply = <A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor => applyAll(op, inputs, attrs)[0]!;
+export const apply = <A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Tensor =>
+  applyAll(op, inputs, attrs)[0]!;
 
 /** The one door to the device: checks the call, runs it as a view, a kernel or a composition, and records it if needed. */
 export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): readonly Tensor[] {
   const backend = inputs[0]!.check(op.name).backend;
   for (const x of inputs)
     if (x.check(op.name).backend !== backend)
-      throw new BaxError(`${op.name}: inputs live on different backends, ${backend.name} and ${x.backend.name}; move one with to()`);
+      throw new BaxError(
+        `${op.name}: inputs live on different backends, ${backend.name} and ${x.backend.name}; move one with to()`,
+      );
   const specs = op.out(inputs, attrs);
   const tracked = recording && !op.discrete && inputs.some((x) => x.tracked);
   const allocate = (): Tensor[] => specs.map((s) => empty(s.shape, s.dtype, backend));
@@ -135,8 +150,21 @@ export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): rea
   }
   if (!op.view && !op.compose) observer?.(op.name, inputs, outputs, currentPath());
   if (tracked) {
-    const versions = inputs.map((x) => x.hold.memory.version);
-    const record: TapeRecord = { id: nextId++, op, inputs, versions, outputs, attrs, path: currentPath() };
+    const all = [...inputs, ...outputs];
+    const versions = all.map((t) => t.hold.memory.version);
+    const sources = inputs.map((x) => x.record);
+    const record: TapeRecord = {
+      id: nextId++,
+      op,
+      inputs,
+      outputs,
+      sources,
+      versions,
+      attrs,
+      path: currentPath(),
+      consumed: false,
+    };
+    for (const t of all) t.taped = true;
     for (const y of outputs) y.record = record;
   }
   return outputs;
@@ -145,10 +173,20 @@ export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): rea
 const toList = (y: Tensor | readonly Tensor[]): readonly Tensor[] => (Array.isArray(y) ? y : [y as Tensor]);
 
 function composed<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): readonly Tensor[] {
-  return run(() => noGrad(() => toList(op.compose!(inputs, attrs)).map((y) => (inputs.includes(y) || y.kept ? alias(y) : y))), true);
+  return composite(() =>
+    noGrad(() =>
+      toList(op.compose!(inputs, attrs)).map((y) => (inputs.includes(y) || y.kept ? alias(y) : y)),
+    ),
+  );
 }
 
-function fusedOutputs<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A, backend: Backend, allocate: () => Tensor[]): Tensor[] | undefined {
+function fusedOutputs<A>(
+  op: Op<A>,
+  inputs: readonly Tensor[],
+  attrs: A,
+  backend: Backend,
+  allocate: () => Tensor[],
+): Tensor[] | undefined {
   const kernel = op.fused === undefined ? undefined : backend.fused?.[op.fused];
   if (!kernel) return undefined;
   const outputs = allocate();

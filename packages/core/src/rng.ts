@@ -43,11 +43,13 @@ export function key(seed: number): Key {
   return Uint32Array.of(seed >>> 0, Math.floor(seed / 2 ** 32));
 }
 
-/** A new, independent key from `parent` and a number (a step) or a name (a module's path). */
+/** A new, independent key from `parent` and an integer from 0 to 2^32 − 1 (a step) or a name (a module's path). */
 export function foldIn(parent: Key, data: number | string): Key {
+  if (typeof data === 'number' && data !== data >>> 0)
+    throw new BaxError(`foldIn: ${data} is not an integer from 0 to 2^32 - 1`);
   const out = new Uint32Array(2);
   const word = typeof data === 'number' ? data : fnv1a(data);
-  threefry2x32(parent[0]!, parent[1]!, word >>> 0, typeof data === 'number' ? 1 : 2, out);
+  threefry2x32(parent[0]!, parent[1]!, word, typeof data === 'number' ? 1 : 2, out);
   return out;
 }
 

@@ -16,8 +16,12 @@ export function scope<T>(f: () => T): T {
   return run(f, false);
 }
 
-/** A scope that lets tensors with a tape out; for `apply` and `grad`, which know what the tape needs. */
-export function run<T>(f: () => T, tapes: boolean): T {
+/** A function that is made of several ops: what they made on the way is freed, but for what a tape needs. */
+export function composite<T>(f: () => T): T {
+  return run(f, true);
+}
+
+function run<T>(f: () => T, tapes: boolean): T {
   const mine = new Set<Tensor>();
   open.push(mine);
   let result: T;
@@ -25,9 +29,16 @@ export function run<T>(f: () => T, tapes: boolean): T {
   try {
     result = f();
     if (typeof (result as { then?: unknown } | undefined)?.then === 'function')
-      throw new BaxError('scope: a scope is synchronous; await outside of it and open one around each synchronous part');
+      throw new BaxError(
+        'scope: a scope is synchronous; await outside of it and open one around each synchronous part',
+      );
     collect(result, out);
-    if (!tapes) for (const t of out) if (t.record && mine.has(t)) throw new BaxError('scope: a returned tensor still has its tape; call grad inside the scope, or return detach(x)');
+    if (!tapes)
+      for (const t of out)
+        if (t.record && mine.has(t))
+          throw new BaxError(
+            'scope: a returned tensor still has its tape; call grad inside the scope, or return detach(x)',
+          );
   } catch (error) {
     open.pop();
     for (const t of mine) if (!t.kept) t.dispose(ENDED);
@@ -37,7 +48,7 @@ export function run<T>(f: () => T, tapes: boolean): T {
   const parent = open.at(-1);
   for (const t of mine) {
     if (t.kept) continue;
-    if (out.has(t)) parent?.add(t);
+    if (out.has(t) || (tapes && t.taped)) parent?.add(t);
     else t.dispose(ENDED);
   }
   return result;
@@ -50,5 +61,6 @@ function collect(value: unknown, out: Set<Tensor>): void {
   if (isTensorLike(value)) out.add(value);
   else if (Array.isArray(value)) for (const item of value) collect(item, out);
   else if (value instanceof Map) for (const item of value.values()) collect(item, out);
-  else if (Object.getPrototypeOf(value) === Object.prototype) for (const item of Object.values(value)) collect(item, out);
+  else if (Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) collect(item, out);
 }

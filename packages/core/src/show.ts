@@ -21,4 +21,5 @@ export function showValues(shape: Shape, values: ArrayLike<number>): string {
   return show(0, 0, values.length);
 }
 
-const showNumber = (x: number): string => (Number.isInteger(x) && Math.abs(x) < 1e6 ? `${x}` : x.toPrecision(4));
+const showNumber = (x: number): string =>
+  Number.isInteger(x) && Math.abs(x) < 1e6 ? `${x}` : x.toPrecision(4);

@@ -12,6 +12,7 @@ import { isContiguous } from './view.ts';
 const BRAND = Symbol.for('bax.tensor');
 
 /** A strided window on device memory, and its place in the tape. Its operations are in `ops/`; its methods in `methods.ts`. */
+// oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- methods.ts and Symbol.dispose below set what is merged
 export class Tensor {
   readonly view: View;
   readonly dtype: DType;
@@ -23,6 +24,8 @@ export class Tensor {
   record: TapeRecord | undefined;
   /** Exempt from scopes and from `grad`'s early freeing. */
   kept = false;
+  /** A record names it, as an input or an output. */
+  taped = false;
   readonly hold: Hold;
 
   constructor(view: View, memory: Memory) {
@@ -78,7 +81,8 @@ export class Tensor {
 
   /** The one number of a tensor with one element. */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new BaxError(`item: needs one element, this tensor is ${showShape(this.shape)}`);
+    if (this.size !== 1)
+      throw new BaxError(`item: needs one element, this tensor is ${showShape(this.shape)}`);
     return (await this.data())[0]!;
   }
 
@@ -127,8 +131,9 @@ export interface Tensor {
 // Set here and not in the class: a brand that other installed copies know, `using` where the engine has it, console.log.
 const disposeSymbol: symbol | undefined = Symbol.dispose;
 Object.defineProperty(Tensor.prototype, BRAND, { value: true });
-Object.defineProperty(Tensor.prototype, Symbol.for('nodejs.util.inspect.custom'), { value: Tensor.prototype.toString });
-if (disposeSymbol) Object.defineProperty(Tensor.prototype, disposeSymbol, {
+Object.defineProperty(Tensor.prototype, Symbol.for('nodejs.util.inspect.custom'), { value(this: Tensor) { return this.toString(); } }); // prettier-ignore
+if (disposeSymbol)
+  Object.defineProperty(Tensor.prototype, disposeSymbol, {
     value(this: Tensor) {
       this.dispose();
     },
@@ -140,7 +145,10 @@ export const isTensor = (x: unknown): x is Tensor => typeof x === 'object' && x 
 /** A new tensor in fresh memory; contents undefined. */
 export function empty(shape: Shape, dtype: DType, backend: Backend): Tensor {
   const buffer = backend.alloc(sizeOf(shape), dtype);
-  return new Tensor({ buffer, shape, strides: rowMajor(shape), offset: 0 }, newMemory(backend, buffer));
+  return new Tensor(
+    { buffer, shape: [...shape], strides: rowMajor(shape), offset: 0 },
+    newMemory(backend, buffer),
+  );
 }
 
 /** Another tensor on the same memory. */

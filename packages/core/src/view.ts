@@ -22,7 +22,9 @@ export const permuteView = (v: View, axes: readonly number[]): View => ({
 export function expandView(v: View, shape: Shape): View {
   if (sameShape(v.shape, shape)) return v;
   const lead = shape.length - v.shape.length;
-  const strides = shape.map((length, i) => (i < lead || (v.shape[i - lead] === 1 && length !== 1) ? 0 : v.strides[i - lead]!));
+  const strides = shape.map((length, i) =>
+    i < lead || (v.shape[i - lead] === 1 && length !== 1) ? 0 : v.strides[i - lead]!,
+  );
   return { ...v, shape, strides };
 }
 
@@ -54,7 +56,8 @@ export function reshapeView(v: View, shape: Shape): View | undefined {
       if (held < wanted) held *= from[--oTop]!.length;
       else wanted *= shape[--nTop]!;
     }
-    for (let i = o; i > oTop; i--) if (from[i - 1]!.stride !== from[i]!.stride * from[i]!.length) return undefined;
+    for (let i = o; i > oTop; i--)
+      if (from[i - 1]!.stride !== from[i]!.stride * from[i]!.length) return undefined;
     let stride = first.stride;
     for (let i = n; i >= nTop; i--) {
       strides[i] = stride;

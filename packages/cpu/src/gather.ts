@@ -1,15 +1,13 @@
 import { BaxError } from '@bax/core';
 import type { View } from '@bax/core';
-import { widenBf16, widenF16 } from './functions.ts';
 import { arrayOf } from './memory.ts';
-import { offsetsOf } from './view.ts';
+import { offsetsOf, widenOf } from './view.ts';
 
 /** out[...i, ...rest] = table[index[...i], ...rest]. */
 export function gather(table: View, index: View, out: View): void {
   const source = arrayOf(table.buffer);
   const target = arrayOf(out.buffer);
-  const { type } = table.buffer;
-  const widen = type === 'f16' ? widenF16() : type === 'bf16' ? widenBf16() : undefined;
+  const widen = widenOf(table.buffer.type);
   const { from, to, fromRow, toRow } = rowPairs('gather', table, index, out);
   for (let i = 0; i < from.length; i++) {
     for (let j = 0; j < fromRow.length; j++) {

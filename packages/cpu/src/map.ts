@@ -48,7 +48,9 @@ export function map(
   inputs.forEach((view, register) => {
     const data = arrayOf(view.buffer);
     const rows = rowsOf(view);
-    if (view.buffer.type === fn.type && isContiguous(rows)) {
+    // What one of several outputs overwrites is copied first: the others may still have to read it.
+    const kept = outputs.length === 1 || outputs.every((out) => out.buffer !== view.buffer);
+    if (kept && view.buffer.type === fn.type && isContiguous(rows)) {
       registers[register] = data as Block;
       direct.push({ register, offset: view.offset });
     } else loads.push({ register, data, rows });
@@ -62,10 +64,8 @@ export function map(
     const data = arrayOf(view.buffer);
     const rows = rowsOf(view);
     const register = program.outputs[i];
-    // Written in place at once, unless a later instruction of the same block may still read what lies there.
-    const safe = outputs.length === 1 || inputs.every((x) => x.buffer !== view.buffer);
     const first = register >= computed && program.outputs.indexOf(register) === i;
-    if (first && safe && view.buffer.type === fn.type && isContiguous(rows)) {
+    if (first && view.buffer.type === fn.type && isContiguous(rows)) {
       registers[register] = data as Block;
       direct.push({ register, offset: view.offset });
     } else stores.push({ register, data, rows });

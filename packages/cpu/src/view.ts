@@ -59,13 +59,17 @@ export function rowsOf(view: View): Rows {
   return { type: view.buffer.type, length, step, starts: offsetsOf(shape, strides[0], view.offset) };
 }
 
+/** The values of a storage type's bit patterns, for the types that JavaScript has no array for. */
+export const widenOf = (type: Storage): Float32Array | undefined =>
+  type === 'f16' ? widenF16() : type === 'bf16' ? widenBf16() : undefined;
+
 /** One run of adjacent elements: kernels work on it where it lies. */
 export const isContiguous = (rows: Rows): boolean => rows.step === 1 && rows.starts.length === 1;
 
 /** target[at + i] = element from + i of the view, for i < n: converted to the target's type. */
 export function load(source: TypedArray, rows: Rows, from: number, n: number, target: TypedArray, at: number): void {
   const { length, step, starts, type } = rows;
-  const widen = type === 'f16' ? widenF16() : type === 'bf16' ? widenBf16() : undefined;
+  const widen = widenOf(type);
   let row = Math.floor(from / length);
   let column = from - row * length;
   for (const end = at + n; at < end; row++, column = 0) {

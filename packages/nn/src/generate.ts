@@ -17,13 +17,23 @@ export interface GenerateOptions extends SampleOptions {
  * Stopping the loop early frees everything; an aborted signal ends it without an error.
  * @throws if the prompt is empty or too long, a token is outside of the vocabulary, or an option is out of range.
  */
-export async function* generate(model: Gpt2, prompt: ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<number, void, undefined> {
+export async function* generate(
+  model: Gpt2,
+  prompt: ArrayLike<number>,
+  options: GenerateOptions = {},
+): AsyncGenerator<number, void, undefined> {
   const { n_positions: context, eos_token_id } = model.config;
-  const { maxNewTokens = context - prompt.length, stopTokens = eos_token_id === null ? [] : [eos_token_id], signal } = options;
+  const {
+    maxNewTokens = context - prompt.length,
+    stopTokens = eos_token_id === null ? [] : [eos_token_id],
+    signal,
+  } = options;
   checkSampling(options);
   if (prompt.length === 0) throw new BaxError('generate: the prompt is empty; give at least one token');
   if (!Number.isSafeInteger(maxNewTokens) || maxNewTokens < 0 || prompt.length + maxNewTokens > context)
-    throw new BaxError(`generate: a prompt of ${prompt.length} tokens and ${maxNewTokens} new ones do not fit the model's context of ${context}; ask for at most ${Math.max(0, context - prompt.length)}`);
+    throw new BaxError(
+      `generate: a prompt of ${prompt.length} tokens and ${maxNewTokens} new ones do not fit the model's context of ${context}; ask for at most ${Math.max(0, context - prompt.length)}`,
+    );
   const { backend } = model.transformer.wte.weight;
   const cache = options.cache === false ? undefined : model.newCache(1, prompt.length + maxNewTokens);
   const seen = Array.from(prompt);
@@ -31,7 +41,9 @@ export async function* generate(model: Gpt2, prompt: ArrayLike<number>, options:
     for (let step = 0; step < maxNewTokens; step++) {
       if (signal?.aborted) return;
       const news = cache ? seen.slice(cache.length) : seen;
-      const logits = scope(() => noGrad(() => model.lastLogits(tensor([news], { dtype: 'i32', backend }), { cache })));
+      const logits = scope(() =>
+        noGrad(() => model.lastLogits(tensor([news], { dtype: 'i32', backend }), { cache })),
+      );
       const values = await logits.data();
       logits.dispose();
       const token = sampleToken(values, step, options);

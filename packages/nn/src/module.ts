@@ -21,7 +21,8 @@ export abstract class Module {
   children(): [name: string, child: Module][] {
     return Object.entries(this).flatMap(([name, value]): [string, Module][] => {
       if (value instanceof Module) return [[name, value]];
-      if (Array.isArray(value) && value.every((v) => v instanceof Module)) return value.map((v, i) => [`${name}.${i}`, v]);
+      if (Array.isArray(value) && value.every((v) => v instanceof Module))
+        return value.map((v, i) => [`${name}.${i}`, v]);
       return [];
     });
   }
@@ -62,7 +63,10 @@ export abstract class Module {
   module(path: string): Module {
     const found = this.namedModules();
     const module = found.get(path);
-    if (!module) throw new BaxError(`module: there is no '${path}'; the tree has ${[...found.keys()].slice(1, 9).join(', ')}${found.size > 9 ? ', …' : ''}`);
+    if (!module)
+      throw new BaxError(
+        `module: there is no '${path}'; the tree has ${[...found.keys()].slice(1, 9).join(', ')}${found.size > 9 ? ', …' : ''}`,
+      );
     return module;
   }
 
@@ -88,12 +92,14 @@ export function transform<M extends Module>(root: M, replace: Replacement): M {
     const replaced = replace.module?.(module, path);
     if (replaced) return replaced;
     const copy = Object.create(Object.getPrototypeOf(module) as object) as Module;
-    for (const [name, value] of Object.entries(module)) Object.assign(copy, { [name]: convert(value, path === '' ? name : `${path}.${name}`) });
+    for (const [name, value] of Object.entries(module))
+      Object.assign(copy, { [name]: convert(value, path === '' ? name : `${path}.${name}`) });
     return copy;
   };
   const convert = (value: unknown, path: string): unknown => {
     if (value instanceof Module) return visit(value, path);
-    if (Array.isArray(value) && value.every((v) => v instanceof Module)) return value.map((v, i) => visit(v, `${path}.${i}`));
+    if (Array.isArray(value) && value.every((v) => v instanceof Module))
+      return value.map((v, i) => visit(v, `${path}.${i}`));
     if (!isTensor(value)) return value;
     if (!tensors.has(value)) tensors.set(value, replace.tensor?.(value, path) ?? value);
     return tensors.get(value);

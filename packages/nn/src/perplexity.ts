@@ -14,11 +14,19 @@ export interface PerplexityOptions {
  * exp(mean cross-entropy in nats) of each token given those before it in its window; 1 is certainty, the vocabulary's
  * size a blind guess. @throws if the text is shorter than a window, or the signal aborts.
  */
-export async function perplexity(model: Gpt2, tokens: Int32Array, options: PerplexityOptions = {}): Promise<number> {
+export async function perplexity(
+  model: Gpt2,
+  tokens: Int32Array,
+  options: PerplexityOptions = {},
+): Promise<number> {
   const { context = model.config.n_positions, batch = 8, signal, onProgress } = options;
   const total = Math.floor((tokens.length - 1) / context) * context;
   let [sum, done] = [0, 0];
-  for (const { ids, targets, validTokens } of allWindows(tokens, { context, batch, backend: model.transformer.wte.weight.backend })) {
+  for (const { ids, targets, validTokens } of allWindows(tokens, {
+    context,
+    batch,
+    backend: model.transformer.wte.weight.backend,
+  })) {
     signal?.throwIfAborted();
     const loss = scope(() => noGrad(() => model.loss(ids, targets)));
     sum += (await loss.item()) * validTokens;

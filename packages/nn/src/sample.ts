@@ -13,20 +13,30 @@ export interface SampleOptions {
 
 /** @throws if an option is out of its range. */
 export function checkSampling({ temperature = 1, topK, topP, seed = 0 }: SampleOptions): void {
-  if (!(temperature >= 0 && temperature < Infinity)) throw new BaxError(`generate: temperature is ${temperature}; it must be a finite number from 0`);
-  if (topK !== undefined && !(Number.isSafeInteger(topK) && topK >= 1)) throw new BaxError(`generate: topK is ${topK}; it must be an integer from 1`);
-  if (topP !== undefined && !(topP > 0 && topP <= 1)) throw new BaxError(`generate: topP is ${topP}; it must lie in (0, 1]`);
+  if (!(temperature >= 0 && temperature < Infinity))
+    throw new BaxError(`generate: temperature is ${temperature}; it must be a finite number from 0`);
+  if (topK !== undefined && !(Number.isSafeInteger(topK) && topK >= 1))
+    throw new BaxError(`generate: topK is ${topK}; it must be an integer from 1`);
+  if (topP !== undefined && !(topP > 0 && topP <= 1))
+    throw new BaxError(`generate: topP is ${topP}; it must lie in (0, 1]`);
   key(seed);
 }
 
 /** The token drawn from `logits` at `step`, on the host in f64. @throws if a logit is NaN. */
 export function sampleToken(logits: ArrayLike<number>, step: number, options: SampleOptions = {}): number {
   const { temperature = 1, topK = logits.length, topP = 1, seed = 0 } = options;
-  const order = Array.from(logits, (logit, token) => ({ logit, token })).sort((a, b) => b.logit - a.logit || a.token - b.token);
-  if (order.some(({ logit }) => Number.isNaN(logit))) throw new BaxError(`generate: the logits of token ${step} are not numbers (NaN); the model's weights are broken`);
+  const order = Array.from(logits, (logit, token) => ({ logit, token })).sort(
+    (a, b) => b.logit - a.logit || a.token - b.token,
+  );
+  if (order.some(({ logit }) => Number.isNaN(logit)))
+    throw new BaxError(
+      `generate: the logits of token ${step} are not numbers (NaN); the model's weights are broken`,
+    );
   if (temperature === 0 || topK === 1) return order[0]!.token;
   const top = order[0]!.logit;
-  const kept = order.slice(0, topK).map(({ logit, token }) => ({ weight: Math.exp((logit - top) / temperature), token }));
+  const kept = order
+    .slice(0, topK)
+    .map(({ logit, token }) => ({ weight: Math.exp((logit - top) / temperature), token }));
   const total = kept.reduce((sum, { weight }) => sum + weight, 0);
   let share = 0;
   const cut = kept.findIndex(({ weight }) => (share += weight / total) >= topP);

@@ -17,31 +17,53 @@ export interface WindowOptions {
   readonly backend?: Backend;
 }
 
-function windowsAt(tokens: Int32Array, starts: readonly number[], context: number, backend?: Backend): TextBatch {
+function windowsAt(
+  tokens: Int32Array,
+  starts: readonly number[],
+  context: number,
+  backend?: Backend,
+): TextBatch {
   const [ids, targets] = [new Int32Array(starts.length * context), new Int32Array(starts.length * context)];
   starts.forEach((start, row) => {
     ids.set(tokens.subarray(start, start + context), row * context);
     targets.set(tokens.subarray(start + 1, start + context + 1), row * context);
   });
   const [shape, options] = [[starts.length, context], backend ? { backend } : {}];
-  return { ids: fromHost(ids, shape, 'i32', options), targets: fromHost(targets, shape, 'i32', options), validTokens: ids.length };
+  return {
+    ids: fromHost(ids, shape, 'i32', options),
+    targets: fromHost(targets, shape, 'i32', options),
+    validTokens: ids.length,
+  };
 }
 
 /**
  * `batch` windows of `context` tokens from random places; a pure function of the seed and the step, so that a resumed
  * run sees the same data. @throws if the text is shorter than one window and its last target.
  */
-export function randomWindows(tokens: Int32Array, step: number, { context, batch, seed = 0, backend }: WindowOptions): TextBatch {
+export function randomWindows(
+  tokens: Int32Array,
+  step: number,
+  { context, batch, seed = 0, backend }: WindowOptions,
+): TextBatch {
   const places = tokens.length - context;
-  if (places < 1) throw new BaxError(`the text has ${tokens.length} tokens, too few for one window of ${context} and the token after it`);
+  if (places < 1)
+    throw new BaxError(
+      `the text has ${tokens.length} tokens, too few for one window of ${context} and the token after it`,
+    );
   const starts = Array.from(randomBits(foldIn(key(seed), step), batch), (bits) => bits % places);
   return windowsAt(tokens, starts, context, backend);
 }
 
 /** The text once, front to back, in windows that do not overlap; what is left at the end is dropped. */
-export function* allWindows(tokens: Int32Array, { context, batch, backend }: WindowOptions): Generator<TextBatch> {
+export function* allWindows(
+  tokens: Int32Array,
+  { context, batch, backend }: WindowOptions,
+): Generator<TextBatch> {
   const places = Math.floor((tokens.length - 1) / context);
-  if (places < 1) throw new BaxError(`the text has ${tokens.length} tokens, too few for one window of ${context} and the token after it`);
+  if (places < 1)
+    throw new BaxError(
+      `the text has ${tokens.length} tokens, too few for one window of ${context} and the token after it`,
+    );
   for (let at = 0; at < places; at += batch) {
     const starts = Array.from({ length: Math.min(batch, places - at) }, (_, i) => (at + i) * context);
     yield windowsAt(tokens, starts, context, backend);

@@ -53,8 +53,8 @@ test('says which file is missing; P60: refuses names that lead elsewhere', async
   const folder = memoryFolder({}, 'adapter');
   expect(await failure(() => folder.open('x'))).toBe("adapter: there is no file 'x'");
   for (const act of [
-    folder.open,
-    folder.has,
+    (n: string) => folder.open(n),
+    (n: string) => folder.has(n),
     (name: string) => folder.write(name, []),
     (n: string) => folder.readText(n, 1),
   ]) {

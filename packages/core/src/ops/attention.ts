@@ -1,7 +1,8 @@
 import { positions } from '../create.ts';
 import { apply, defineOp, type Cotangent, type Op } from '../op.ts';
 import type { Key } from '../rng.ts';
-import { broadcastShapes, sameShape, showShape } from '../shape.ts';
+import { composite } from '../scope.ts';
+import { broadcastShapes, sameShape, showShape, type Shape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { fail, like, wantFloat, wantIndex, wantSameDtype } from './check.ts';
 import { add, le, mul, sub, where } from './elementwise.ts';
@@ -19,46 +20,92 @@ interface Attrs {
 const MASKED = -1e30;
 
 /** Splits the query heads into groups that share a key-value head: [B, H, T, D] → [B, Hkv, H / Hkv, T, D]. */
-const grouped = (q: Tensor, kvHeads: number): Tensor => reshape(q, [q.shape[0]!, kvHeads, q.shape[1]! / kvHeads, q.shape[2]!, q.shape[3]!]);
+const grouped = (q: Tensor, kvHeads: number): Tensor =>
+  reshape(q, [q.shape[0]!, kvHeads, q.shape[1]! / kvHeads, q.shape[2]!, q.shape[3]!]);
 
-/** softmax(scale · q kᵀ), masked: [B, Hkv, G, Tq, Tk]. */
-function weights(q: Tensor, k: Tensor, mask: Tensor | undefined, { causal, scale }: Attrs, bias?: Tensor): Tensor {
-  const kvHeads = k.shape[1]!;
-  let scores = mul(matmul(grouped(q, kvHeads), transpose(grouped(k, kvHeads))), scale); // [B, Hkv, G, Tq, Tk]
-  const byHead = (m: Tensor): Tensor => (m.rank === 4 && m.shape[1] !== 1 ? grouped(m, kvHeads) : m.rank === 4 ? reshape(m, [m.shape[0]!, 1, 1, m.shape[2]!, m.shape[3]!]) : m);
-  if (bias) scores = add(scores, byHead(bias));
-  if (mask) scores = where(byHead(mask), scores, MASKED);
-  if (causal) {
-    const [tq, tk] = [q.shape[2]!, k.shape[2]!];
-    const [row, column] = [positions([tq, tk], 0, q.backend), positions([tq, tk], 1, q.backend)];
-    scores = where(le(sub(column, tk - tq), row), scores, MASKED); // aligned at the bottom right: the last query sees every key
-  }
-  return softmax(scores);
+/** What is broadcast to [B, H, Tq, Tk], as something broadcast to [B, Hkv, G, Tq, Tk]. */
+function byHead(m: Tensor, kvHeads: number): Tensor {
+  if (m.rank < 4) return m;
+  return m.shape[1] === 1 ? reshape(m, m.shape.toSpliced(1, 0, 1)) : grouped(m, kvHeads);
 }
 
-const attend = (p: Tensor, q: Tensor, v: Tensor): Tensor => reshape(matmul(p, grouped(v, v.shape[1]!)), [...q.shape.slice(0, 3), v.shape[3]!]);
+/** `scores` [B, Hkv, G, Tq, Tk] with `value` wherever a query must not look. */
+function hide(scores: Tensor, value: number, mask: Tensor | undefined, causal: boolean): Tensor {
+  const [kvHeads, tq, tk] = [scores.shape[1]!, scores.shape[3]!, scores.shape[4]!];
+  let y = mask ? where(byHead(mask, kvHeads), scores, value) : scores;
+  if (causal) {
+    const [row, column] = [positions([tq, tk], 0, y.backend), positions([tq, tk], 1, y.backend)];
+    y = where(le(sub(column, tk - tq), row), y, value); // aligned at the bottom right: the last query sees every key
+  }
+  return y;
+}
+
+/** softmax(scale · q kᵀ), masked: [B, Hkv, G, Tq, Tk]. */
+function weights(
+  q: Tensor,
+  k: Tensor,
+  mask: Tensor | undefined,
+  { causal, scale }: Attrs,
+  bias?: Tensor,
+): Tensor {
+  const kvHeads = k.shape[1]!;
+  const scores = mul(matmul(grouped(q, kvHeads), transpose(grouped(k, kvHeads))), scale); // [B, Hkv, G, Tq, Tk]
+  return softmax(hide(bias ? add(scores, byHead(bias, kvHeads)) : scores, MASKED, mask, causal));
+}
+
+const attend = (p: Tensor, q: Tensor, v: Tensor): Tensor =>
+  reshape(matmul(p, grouped(v, v.shape[1]!)), [...q.shape.slice(0, 3), v.shape[3]!]);
 
 /** P, dP and dS = P ∘ (dP − rowsum(dP ∘ P)) serve all three gradients. */
-const backward = ({ g, x: [q, k, v, mask], attrs, shared }: Cotangent<Attrs>): { p: Tensor; dScores: Tensor; gGrouped: Tensor } =>
+const backward = ({
+  g,
+  x: [q, k, v, mask],
+  attrs,
+  shared,
+}: Cotangent<Attrs>): { p: Tensor; dScores: Tensor; gGrouped: Tensor } =>
   shared(() => {
     const p = weights(q!, k!, mask, attrs);
     const gGrouped = grouped(g, k!.shape[1]!);
     const dp = matmul(gGrouped, transpose(grouped(v!, v!.shape[1]!)));
-    const dScores = mul(mul(p, sub(dp, sum(mul(dp, p), -1, { keepDims: true }))), attrs.scale);
+    const dSoftmax = mul(mul(p, sub(dp, sum(mul(dp, p), -1, { keepDims: true }))), attrs.scale);
+    // P is 0 where a key is hidden, but in a row that sees no key at all: its P are equal, whatever q and k are.
+    const dScores = mask ? hide(dSoftmax, 0, mask, attrs.causal) : dSoftmax;
     return { p, dScores, gGrouped };
   });
 const ungroup = (x: Tensor, like: Tensor): Tensor => reshape(x, like.shape);
 /** A gradient [B, Hkv, G, T, D] summed over the query heads of each group. */
 const overGroup = (x: Tensor, like: Tensor): Tensor => ungroup(sum(x, 2), like);
 
+function fits(name: string, m: Tensor, full: Shape): void {
+  const both = broadcastShapes(m.shape, full);
+  if (!both || !sameShape(both, full))
+    fail('attention', `${name} ${showShape(m.shape)} does not broadcast to ${showShape(full)}`);
+  if (m.rank === 3)
+    fail('attention', `${name} ${showShape(m.shape)} has three axes; give two, [queries, keys], or four`);
+}
+
 export const attentionOp: Op<Attrs> = defineOp({
   name: 'attention',
   domain: (draw) => {
-    const [b, kvHeads, group, d] = [draw.integer(1, 2), draw.integer(1, 2), draw.integer(1, 2), draw.integer(1, 4)];
+    const [b, kvHeads, group, d] = [
+      draw.integer(1, 2),
+      draw.integer(1, 2),
+      draw.integer(1, 2),
+      draw.integer(1, 4),
+    ];
     const tq = draw.integer(1, 4);
-    const tk = tq + draw.integer(0, 2);
-    const inputs = [{ shape: [b, kvHeads * group, tq, d] }, { shape: [b, kvHeads, tk, d] }, { shape: [b, kvHeads, tk, d] }, { shape: [tq, tk], dtype: 'i32' as const, range: [0, 1] as const }];
-    return { inputs: inputs.slice(0, draw.integer(3, 4)), attrs: { causal: draw.integer(0, 1) === 1, scale: 1 / Math.sqrt(d) } };
+    const [tk, h] = [tq + draw.integer(0, 2), kvHeads * group];
+    const mask = draw.pick([[tq, tk], [tk], [b, 1, 1, tk], [1, h, tq, tk]]);
+    const inputs = [
+      { shape: [b, h, tq, d] },
+      { shape: [b, kvHeads, tk, d] },
+      { shape: [b, kvHeads, tk, draw.integer(1, 4)] },
+      { shape: mask, dtype: 'i32' as const, range: [0, 1] as const },
+    ];
+    return {
+      inputs: inputs.slice(0, draw.integer(3, 4)),
+      attrs: { causal: draw.integer(0, 1) === 1, scale: 1 / Math.sqrt(d) },
+    };
   },
   out([q, k, v, mask], { causal }) {
     const shapes = `q ${showShape(q!.shape)}, k ${showShape(k!.shape)}, v ${showShape(v!.shape)}`;
@@ -69,16 +116,13 @@ export const attentionOp: Op<Attrs> = defineOp({
     }
     const [b, heads, tq, d] = q!.shape as [number, number, number, number];
     const [bk, kvHeads, tk, dk] = k!.shape as [number, number, number, number];
-    if (bk !== b || dk !== d || !sameShape(k!.shape.slice(0, 3), v!.shape.slice(0, 3))) fail('attention', `batch, key time or depth differ: ${shapes}`);
-    if (kvHeads === 0 || heads % kvHeads !== 0) fail('attention', `${heads} query heads are not a multiple of ${kvHeads} key heads: ${shapes}`);
+    if (bk !== b || dk !== d || !sameShape(k!.shape.slice(0, 3), v!.shape.slice(0, 3)))
+      fail('attention', `batch, key time or depth differ: ${shapes}`);
+    if (kvHeads === 0 || heads % kvHeads !== 0)
+      fail('attention', `${heads} query heads are not a multiple of ${kvHeads} key heads: ${shapes}`);
     if (causal && tk < tq) fail('attention', `causal needs at least as many keys as queries: ${shapes}`);
-    if (mask) {
-      wantIndex('attention', mask, 'mask');
-      const full = [b, heads, tq, tk];
-      const both = broadcastShapes(mask.shape, full);
-      if (!both || !sameShape(both, full)) fail('attention', `mask ${showShape(mask.shape)} does not broadcast to ${showShape(full)}`);
-      if (mask.rank === 3) fail('attention', `mask ${showShape(mask.shape)} has three axes; give two, [queries, keys], or four`);
-    }
+    if (mask) wantIndex('attention', mask, 'mask');
+    if (mask) fits('mask', mask, [b, heads, tq, tk]);
     return like(q!, [b, heads, tq, v!.shape[3]!]);
   },
   compose: ([q, k, v, mask], attrs) => attend(weights(q!, k!, mask, attrs), q!, v!),
@@ -116,6 +160,9 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const inputs = mask ? [q, k, v, mask] : [q, k, v];
   if (!bias && !drop) return apply(attentionOp, inputs, attrs);
   attentionOp.out(inputs, attrs); // the same checks; then the composition itself goes on the tape
-  const p = weights(q, k, mask, attrs, bias);
-  return attend(drop ? dropout(p, drop) : p, q, v);
+  if (bias) fits('bias', bias, [...q.shape.slice(0, 3), k.shape[2]!]);
+  return composite(() => {
+    const p = weights(q, k, mask, attrs, bias);
+    return attend(drop ? dropout(p, drop) : p, q, v);
+  });
 }

@@ -11,7 +11,8 @@ export const fail = (op: string, message: string): never => {
 
 /** An axis counted from the end if negative. @throws if the rank has no such axis. */
 export function axisOf(op: string, axis: number, rank: number): number {
-  if (!Number.isInteger(axis) || axis < -rank || axis >= rank) fail(op, `there is no axis ${axis} in a tensor of rank ${rank}`);
+  if (!Number.isInteger(axis) || axis < -rank || axis >= rank)
+    fail(op, `there is no axis ${axis} in a tensor of rank ${rank}`);
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -27,10 +28,17 @@ export function wantFloat(op: string, x: Tensor, name = 'x'): void {
   if (!isFloat(x.dtype)) fail(op, `${name} is ${x.dtype}; cast it first: ${name}.cast('f32')`);
 }
 export function wantIndex(op: string, x: Tensor, name: string): void {
-  if (x.dtype !== 'i32') fail(op, `${name} is ${x.dtype}, not i32; indices are integers: ${name}.cast('i32')`);
+  if (x.dtype !== 'i32')
+    fail(op, `${name} is ${x.dtype}, not i32; indices are integers: ${name}.cast('i32')`);
 }
 export function wantSameDtype(op: string, a: Tensor, b: Tensor): void {
-  if (a.dtype !== b.dtype) fail(op, `dtypes differ: ${a.dtype} ${showShape(a.shape)} and ${b.dtype} ${showShape(b.shape)}; cast one of them`);
+  if (a.dtype !== b.dtype)
+    fail(
+      op,
+      `dtypes differ: ${a.dtype} ${showShape(a.shape)} and ${b.dtype} ${showShape(b.shape)}; cast one of them`,
+    );
 }
 
-export const like = (x: Tensor, shape: Shape = x.shape, dtype: DType = x.dtype): readonly Spec[] => [{ shape, dtype }];
+export const like = (x: Tensor, shape: Shape = x.shape, dtype: DType = x.dtype): readonly Spec[] => [
+  { shape, dtype },
+];

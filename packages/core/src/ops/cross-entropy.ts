@@ -1,6 +1,6 @@
 import { positions } from '../create.ts';
 import { apply, defineOp, type Op } from '../op.ts';
-import { sameShape, showShape } from '../shape.ts';
+import { sameShape, showShape, sizeOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { fail, wantFloat, wantIndex } from './check.ts';
 import { cast, div, eq, mul, ne, neg, sub, where } from './elementwise.ts';
@@ -13,25 +13,45 @@ interface Attrs {
 }
 
 /** 1 at each row's target, 0 elsewhere; an ignored row has none. */
-const oneHot = (logits: Tensor, targets: Tensor): Tensor => eq(positions(logits.shape, logits.rank - 1, logits.backend), reshape(targets, [...targets.shape, 1]));
-const validCount = (targets: Tensor, ignoreIndex: number, like: Tensor): Tensor => cast(sum(ne(targets, ignoreIndex)), like.dtype);
+const oneHot = (logits: Tensor, targets: Tensor): Tensor =>
+  eq(positions(logits.shape, logits.rank - 1, logits.backend), reshape(targets, [...targets.shape, 1]));
+const validCount = (targets: Tensor, ignoreIndex: number, like: Tensor): Tensor =>
+  cast(sum(ne(targets, ignoreIndex)), like.dtype);
 
 export const crossEntropyOp: Op<Attrs> = defineOp({
   name: 'crossEntropy',
   domain: (draw) => {
     const classes = draw.integer(1, 6);
     const rows = draw.shape([0, 2]);
-    return { inputs: [{ shape: [...rows, classes], range: [-3, 3] }, { shape: rows, dtype: 'i32', range: [0, classes - 1] }], attrs: { ignoreIndex: draw.pick([-100, 0]) } };
+    const values = Array.from({ length: sizeOf(rows) }, (_, i) =>
+      i === 0 ? classes - 1 : draw.integer(0, classes - 1),
+    );
+    const ignoreIndex = classes > 1 ? draw.pick([-100, 0]) : -100; // never the first target: one must count
+    return {
+      inputs: [
+        { shape: [...rows, classes], range: [-3, 3] },
+        { shape: rows, dtype: 'i32', values },
+      ],
+      attrs: { ignoreIndex },
+    };
   },
   out([logits, targets], { ignoreIndex }) {
     wantFloat('crossEntropy', logits!, 'logits');
     wantIndex('crossEntropy', targets!, 'targets');
-    if (logits!.rank < 1 || !sameShape(logits!.shape.slice(0, -1), targets!.shape)) fail('crossEntropy', `targets ${showShape(targets!.shape)} do not fit logits ${showShape(logits!.shape)} = [...targets, classes]`);
+    if (logits!.rank < 1 || !sameShape(logits!.shape.slice(0, -1), targets!.shape))
+      fail(
+        'crossEntropy',
+        `targets ${showShape(targets!.shape)} do not fit logits ${showShape(logits!.shape)} = [...targets, classes]`,
+      );
     checkTargets(targets!, logits!.shape.at(-1)!, ignoreIndex);
     return [{ shape: [], dtype: logits!.dtype }];
   },
   compose([logits, targets], { ignoreIndex }) {
-    const hit = where(ne(reshape(targets!, [...targets!.shape, 1]), ignoreIndex), oneHot(logits!, targets!), 0);
+    const hit = where(
+      ne(reshape(targets!, [...targets!.shape, 1]), ignoreIndex),
+      oneHot(logits!, targets!),
+      0,
+    );
     return div(neg(sum(where(hit, logSoftmax(logits!), 0))), validCount(targets!, ignoreIndex, logits!));
   },
   vjp({ g, x: [logits, targets], attrs: { ignoreIndex }, index }) {
@@ -50,10 +70,15 @@ function checkTargets(targets: Tensor, classes: number, ignoreIndex: number): vo
   let valid = 0;
   values.forEach((target, i) => {
     if (target === ignoreIndex) return;
-    if (target < 0 || target >= classes) fail('crossEntropy', `target ${target} at position ${i} is not one of the ${classes} classes`);
+    if (target < 0 || target >= classes)
+      fail('crossEntropy', `target ${target} at position ${i} is not one of the ${classes} classes`);
     valid++;
   });
-  if (valid === 0) fail('crossEntropy', `none of the ${values.length} targets counts: all equal ignoreIndex (${ignoreIndex})`);
+  if (valid === 0)
+    fail(
+      'crossEntropy',
+      `none of the ${values.length} targets counts: all equal ignoreIndex (${ignoreIndex})`,
+    );
 }
 
 /**
@@ -61,4 +86,8 @@ function checkTargets(targets: Tensor, classes: number, ignoreIndex: number): vo
  * targets (i32) [...]. Ignored rows get a gradient of exactly 0.
  * @throws if no target counts, or one is outside of the classes.
  */
-export const crossEntropy = (logits: Tensor, targets: Tensor, { ignoreIndex = -100 }: Partial<Attrs> = {}): Tensor => apply(crossEntropyOp, [logits, targets], { ignoreIndex });
+export const crossEntropy = (
+  logits: Tensor,
+  targets: Tensor,
+  { ignoreIndex = -100 }: Partial<Attrs> = {},
+): Tensor => apply(crossEntropyOp, [logits, targets], { ignoreIndex });

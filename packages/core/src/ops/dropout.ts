@@ -1,5 +1,6 @@
 import { apply, defineOp, type Op } from '../op.ts';
 import type { Key } from '../rng.ts';
+import { composite } from '../scope.ts';
 import type { Tensor } from '../tensor.ts';
 import { fail, like, wantFloat } from './check.ts';
 import { ge, mul, ushr, where } from './elementwise.ts';
@@ -17,22 +18,29 @@ interface BitsAttrs {
 export const randomBitsOp: Op<BitsAttrs> = defineOp({
   name: 'randomBits',
   discrete: true,
-  domain: (draw) => ({ inputs: [{ shape: [] }], attrs: { shape: draw.shape(), key: Uint32Array.of(draw.integer(0, 99), 7) } }),
+  domain: (draw) => ({
+    inputs: [{ shape: [] }],
+    attrs: { shape: draw.shape(), key: Uint32Array.of(draw.integer(0, 99), 7) },
+  }),
   out: (_, { shape }) => [{ shape, dtype: 'i32' }],
   run: (backend, _, [out], { key }) => backend.random(key, out!),
 });
 
 /** 1 where an element of `shape` is kept, with probability 1 − p: 24 random bits against an integer threshold, the same on every backend. */
 export function dropoutMask(like: Tensor, p: number, key: Key): Tensor {
-  const bits = apply(randomBitsOp, [like], { key, shape: like.shape });
-  return ge(ushr(bits, 8), Math.round(p * 2 ** 24));
+  return composite(() =>
+    ge(ushr(apply(randomBitsOp, [like], { key, shape: like.shape }), 8), Math.round(p * 2 ** 24)),
+  );
 }
 
 const drop = (x: Tensor, { p, key }: Attrs): Tensor => where(dropoutMask(x, p, key), mul(x, 1 / (1 - p)), 0);
 
 export const dropoutOp: Op<Attrs> = defineOp({
   name: 'dropout',
-  domain: (draw) => ({ inputs: [{ shape: draw.shape() }], attrs: { p: draw.pick([0.1, 0.5, 0.75]), key: Uint32Array.of(draw.integer(0, 99), 1) } }),
+  domain: (draw) => ({
+    inputs: [{ shape: draw.shape() }],
+    attrs: { p: draw.pick([0.1, 0.5, 0.75]), key: Uint32Array.of(draw.integer(0, 99), 1) },
+  }),
   out: ([x]) => (wantFloat('dropout', x!), like(x!)),
   compose: ([x], attrs) => drop(x!, attrs),
   vjp: ({ g, attrs }) => drop(g, attrs), // the same key gives the same mask: nothing is kept for the backward walk

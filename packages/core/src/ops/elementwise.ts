@@ -30,12 +30,20 @@ interface Traits {
 }
 
 /** Draws up to `ranges.length` shapes that broadcast to one. */
-export function broadcastable(draw: Draw, ranges: readonly Range[], dtypes: readonly ('float' | 'i32')[] = []): Sample<Scalars> {
+export function broadcastable(
+  draw: Draw,
+  ranges: readonly Range[],
+  dtypes: readonly ('float' | 'i32')[] = [],
+): Sample<Scalars> {
   const shape = draw.shape();
-  const inputs = ranges.map((range, i) => {
-    const full = i === 0 ? shape : shape.slice(draw.integer(0, shape.length));
-    return { shape: i === 0 ? full : full.map((n) => (draw.integer(0, 3) === 0 ? 1 : n)), range, dtype: dtypes[i] ?? 'float' };
-  });
+  const whole = draw.integer(0, ranges.length - 1);
+  const narrow = (): number[] =>
+    shape.slice(draw.integer(0, shape.length)).map((n) => (draw.integer(0, 3) === 0 ? 1 : n));
+  const inputs = ranges.map((range, i) => ({
+    shape: i === whole ? shape : narrow(),
+    range,
+    dtype: dtypes[i] ?? 'float',
+  }));
   return { inputs, attrs: { scalars: [] } };
 }
 
@@ -52,14 +60,17 @@ function pointwise(name: string, y: Expr, tensors: number, scalars: number, trai
 }
 
 function build(name: string, y: Expr, tensors: number, scalars: number, traits: Traits): Op<Scalars> {
-  const computeType = (inputs: readonly { readonly dtype: DType }[]): DType => inputs.find((x) => isFloat(x.dtype))?.dtype ?? 'i32';
+  const computeType = (inputs: readonly { readonly dtype: DType }[]): DType =>
+    inputs.find((x) => isFloat(x.dtype))?.dtype ?? 'i32';
   /** g · ∂y/∂x_index as an expression of (x₀, …, g); of those it reads only some. */
   const gradientRule = (index: number): Rule => {
     const product = e.mul(e.input(tensors), e.derivative(y, index));
     if (product === e.constant(0)) return 'zero';
     if (product === e.input(tensors)) return 'g';
     const used = e.inputsOf(product);
-    const body = e.substitute(product, (leaf) => (leaf.kind === 'input' ? e.input(used.indexOf(leaf.index)) : leaf));
+    const body = e.substitute(product, (leaf) =>
+      leaf.kind === 'input' ? e.input(used.indexOf(leaf.index)) : leaf,
+    );
     return { op: pointwise(`${name}'`, body, used.length, scalars, { mixed: true }), used };
   };
   const rules: Rule[] = [];
@@ -72,13 +83,24 @@ function build(name: string, y: Expr, tensors: number, scalars: number, traits: 
     },
     out(inputs, attrs) {
       const shape = broadcastShapes(...inputs.map((x) => x.shape));
-      if (!shape) return fail(name, `shapes do not broadcast: ${inputs.map((x) => showShape(x.shape)).join(' with ')}; two lengths must be equal, or one of them 1`);
+      if (!shape)
+        return fail(
+          name,
+          `shapes do not broadcast: ${inputs.map((x) => showShape(x.shape)).join(' with ')}; two lengths must be equal, or one of them 1`,
+        );
       const dtype = computeType(inputs);
       for (const x of inputs) {
         if (traits.float) wantFloat(name, x);
-        if (!(traits.mixed && x.dtype === 'i32')) inputs.forEach((z) => !(traits.mixed && z.dtype === 'i32') && wantSameDtype(name, x, z));
+        if (!(traits.mixed && x.dtype === 'i32'))
+          inputs.forEach((z) => !(traits.mixed && z.dtype === 'i32') && wantSameDtype(name, x, z));
       }
-      if (dtype === 'i32') for (const s of attrs.scalars) if (!Number.isInteger(s)) fail(name, `the number ${s} is not an integer, and the tensor is i32; cast it first: x.cast('f32')`);
+      if (dtype === 'i32')
+        for (const s of attrs.scalars)
+          if (!Number.isInteger(s))
+            fail(
+              name,
+              `the number ${s} is not an integer, and the tensor is i32; cast it first: x.cast('f32')`,
+            );
       return [{ shape, dtype: traits.result ?? dtype }];
     },
     run(backend, inputs, [out], attrs) {
@@ -99,10 +121,15 @@ function build(name: string, y: Expr, tensors: number, scalars: number, traits: 
 function call(name: string, body: (...x: Expr[]) => Expr, traits: Traits, args: readonly Arg[]): Tensor {
   const tensors: Tensor[] = [];
   const scalars: number[] = [];
-  const leaves = args.map((a) => (isTensor(a) ? e.input(tensors.push(a) - 1) : e.scalar(scalars.push(a) - 1)));
+  const leaves = args.map((a) =>
+    isTensor(a) ? e.input(tensors.push(a) - 1) : e.scalar(scalars.push(a) - 1),
+  );
   if (tensors.length === 0) fail(name, 'needs at least one tensor; wrap a number in tensor()');
-  for (const s of scalars) if (typeof s !== 'number') fail(name, `${typeof s} is neither a tensor nor a number`);
-  return apply(pointwise(name, body(...leaves), tensors.length, scalars.length, traits), tensors, { scalars });
+  for (const s of scalars)
+    if (typeof s !== 'number') fail(name, `${typeof s} is neither a tensor nor a number`);
+  return apply(pointwise(name, body(...leaves), tensors.length, scalars.length, traits), tensors, {
+    scalars,
+  });
 }
 
 export type UnaryOp = ((x: Tensor) => Tensor) & { readonly op: Op<Scalars> };
@@ -114,8 +141,10 @@ function elementwise<F>(name: string, arity: number, body: (...x: Expr[]) => Exp
   const f = (...args: Arg[]): Tensor => call(name, body, traits, args);
   return Object.assign(f, { op: pointwise(name, body(...leaves), arity, 0, traits) }) as F;
 }
-const unary = (name: string, body: (x: Expr) => Expr, traits: Traits = {}): UnaryOp => elementwise(name, 1, body, { float: true, ...traits });
-const binary = (name: string, body: (a: Expr, b: Expr) => Expr, traits: Traits = {}): BinaryOp => elementwise(name, 2, body, traits);
+const unary = (name: string, body: (x: Expr) => Expr, traits: Traits = {}): UnaryOp =>
+  elementwise(name, 1, body, { float: true, ...traits });
+const binary = (name: string, body: (a: Expr, b: Expr) => Expr, traits: Traits = {}): BinaryOp =>
+  elementwise(name, 2, body, traits);
 
 const ANY: Range = [-2, 2];
 const POSITIVE: Range = [0.1, 4];
@@ -155,16 +184,21 @@ export const tanh: UnaryOp = unary('tanh', e.tanh);
 export const erf: UnaryOp = unary('erf', e.erf);
 /** 1 / (1 + e^−x) */
 export const sigmoid: UnaryOp = unary('sigmoid', e.sigmoid);
-/** max(x, 0); its derivative at 0 is 0. */
-export const relu: UnaryOp = unary('relu', (x) => e.select(e.lt(0, x), x, 0), { float: false });
+/** max(x, 0), of NaN NaN; its derivative at 0 is 0. */
+export const relu: UnaryOp = unary('relu', (x) => e.select(e.le(x, 0), 0, x), { float: false });
 /** x · sigmoid(x). https://arxiv.org/abs/1702.03118 */
 export const silu: UnaryOp = unary('silu', (x) => e.mul(x, e.sigmoid(x)));
 /** Gaussian error linear unit, tanh approximation (GPT-2's `gelu_new`). https://arxiv.org/abs/1606.08415 §2 */
-export const gelu: UnaryOp = unary('gelu', (x) => e.mul(0.5, x, e.add(1, e.tanh(e.mul(SQRT_2_OVER_PI, e.add(x, e.mul(0.044715, x, x, x)))))));
+export const gelu: UnaryOp = unary('gelu', (x) =>
+  e.mul(0.5, x, e.add(1, e.tanh(e.mul(SQRT_2_OVER_PI, e.add(x, e.mul(0.044715, x, x, x)))))),
+);
 /** Gaussian error linear unit, exact: x · Φ(x). https://arxiv.org/abs/1606.08415 §2 */
-export const geluExact: UnaryOp = unary('geluExact', (x) => e.mul(0.5, x, e.add(1, e.erf(e.mul(Math.SQRT1_2, x)))));
+export const geluExact: UnaryOp = unary('geluExact', (x) =>
+  e.mul(0.5, x, e.add(1, e.erf(e.mul(Math.SQRT1_2, x)))),
+);
 
-const comparison = (name: string, body: (a: Expr, b: Expr) => Expr): BinaryOp => binary(name, body, { result: 'i32', discrete: true });
+const comparison = (name: string, body: (a: Expr, b: Expr) => Expr): BinaryOp =>
+  binary(name, body, { result: 'i32', discrete: true });
 /** a < b as 1 or 0 (i32), broadcast; so are the five that follow. */
 export const lt: BinaryOp = comparison('lt', e.lt);
 export const le: BinaryOp = comparison('le', e.le);
@@ -174,12 +208,15 @@ export const eq: BinaryOp = comparison('eq', e.eq);
 export const ne: BinaryOp = comparison('ne', (a, b) => e.sub(e.constant(1), e.eq(a, b)));
 
 /** a where the condition (i32) is not 0, else b; broadcast. What is not chosen has no influence, NaN or not. */
-export const where: TernaryOp = elementwise('where', 3, (c, a, b) => e.select(c, a, b), { mixed: true, ranges: [[0, 1], ANY, ANY] });
+export const where: TernaryOp = elementwise('where', 3, (c, a, b) => e.select(c, a, b), {
+  mixed: true,
+  ranges: [[0, 1], ANY, ANY],
+});
 
 const casts: Record<DType, UnaryOp> = {
-  f32: unary('cast', (x) => x, { float: false, result: 'f32' }),
-  f64: unary('cast', (x) => x, { float: false, result: 'f64' }),
-  i32: unary('cast', (x) => x, { float: false, result: 'i32', discrete: true }),
+  f32: unary('castF32', (x) => x, { float: false, result: 'f32' }),
+  f64: unary('castF64', (x) => x, { float: false, result: 'f64' }),
+  i32: unary('castI32', (x) => x, { float: false, result: 'i32', discrete: true }),
 };
 
 /** The same numbers in another dtype; floats are cut towards zero on their way to i32. x itself if it has that dtype. */

@@ -1,3 +1,4 @@
+import { checkShape } from '../create.ts';
 import * as e from '../expr.ts';
 import { apply, defineOp, type Op } from '../op.ts';
 import { sameShape, showShape } from '../shape.ts';
@@ -9,7 +10,10 @@ export const gatherOp: Op<object> = defineOp({
   name: 'gather',
   domain: (draw) => {
     const table = draw.shape([1, 3]);
-    return { inputs: [{ shape: table }, { shape: draw.shape([0, 2]), dtype: 'i32', range: [0, table[0]! - 1] }], attrs: {} };
+    return {
+      inputs: [{ shape: table }, { shape: draw.shape([0, 2]), dtype: 'i32', range: [0, table[0]! - 1] }],
+      attrs: {},
+    };
   },
   out([table, index]) {
     wantIndex('gather', index!, 'index');
@@ -28,11 +32,22 @@ export const scatterAddOp: Op<{ rows: number }> = defineOp({
   domain: (draw) => {
     const rows = draw.integer(1, 5);
     const index = draw.shape([0, 2]);
-    return { inputs: [{ shape: index, dtype: 'i32', range: [0, rows - 1] }, { shape: [...index, ...draw.shape([0, 2])] }], attrs: { rows } };
+    return {
+      inputs: [
+        { shape: index, dtype: 'i32', range: [0, rows - 1] },
+        { shape: [...index, ...draw.shape([0, 2])] },
+      ],
+      attrs: { rows },
+    };
   },
   out([index, values], { rows }) {
     wantIndex('scatterAdd', index!, 'index');
-    if (!sameShape(values!.shape.slice(0, index!.rank), index!.shape)) fail('scatterAdd', `values ${showShape(values!.shape)} do not start with the shape of index ${showShape(index!.shape)}`);
+    checkShape('scatterAdd', [rows]);
+    if (!sameShape(values!.shape.slice(0, index!.rank), index!.shape))
+      fail(
+        'scatterAdd',
+        `values ${showShape(values!.shape)} do not start with the shape of index ${showShape(index!.shape)}`,
+      );
     return like(values!, [rows, ...values!.shape.slice(index!.rank)]);
   },
   run(backend, [index, values], [out]) {
@@ -43,5 +58,5 @@ export const scatterAddOp: Op<{ rows: number }> = defineOp({
 });
 
 /** A table of zeros [rows, ...rest] to which row `values[...i]` is added at `index[...i]`, repeated indices in their order. */
-export const scatterAdd = (rows: number, index: Tensor, values: Tensor): Tensor => apply(scatterAddOp, [index, values], { rows });
-
+export const scatterAdd = (rows: number, index: Tensor, values: Tensor): Tensor =>
+  apply(scatterAddOp, [index, values], { rows });

@@ -16,7 +16,8 @@ function normalise(x: Tensor, eps: number): { unit: Tensor; rstd: Tensor } {
   const rstd = rsqrt(add(mean(mul(centred, centred), -1, keepDims), eps));
   return { unit: mul(centred, rstd), rstd };
 }
-const normalised = ({ x, attrs, shared }: Cotangent<NormAttrs>): { unit: Tensor; rstd: Tensor } => shared(() => normalise(x[0]!, attrs.eps));
+const normalised = ({ x, attrs, shared }: Cotangent<NormAttrs>): { unit: Tensor; rstd: Tensor } =>
+  shared(() => normalise(x[0]!, attrs.eps));
 
 export const layerNormOp: Op<NormAttrs> = defineOp({
   name: 'layerNorm',
@@ -28,9 +29,17 @@ export const layerNormOp: Op<NormAttrs> = defineOp({
   out([x, weight, bias], { eps }) {
     wantFloat('layerNorm', x!);
     if (!(eps >= 0)) fail('layerNorm', `eps is ${eps}; it must not be negative`);
-    for (const [name, p] of [['weight', weight!], ['bias', bias!]] as const) { // prettier-ignore
+    for (const [name, p] of [
+      ['weight', weight!],
+      ['bias', bias!],
+    ] as const) {
+      // prettier-ignore
       wantSameDtype('layerNorm', x!, p);
-      if (p.rank !== 1 || p.shape[0] !== x!.shape.at(-1)) fail('layerNorm', `${name} ${showShape(p.shape)} does not fit the last axis of x ${showShape(x!.shape)}`);
+      if (p.rank !== 1 || p.shape[0] !== x!.shape.at(-1))
+        fail(
+          'layerNorm',
+          `${name} ${showShape(p.shape)} does not fit the last axis of x ${showShape(x!.shape)}`,
+        );
     }
     return like(x!);
   },
@@ -48,4 +57,5 @@ export const layerNormOp: Op<NormAttrs> = defineOp({
 });
 
 /** (x − mean) / √(variance + eps) · weight + bias along the last axis, with the biased variance. https://arxiv.org/abs/1607.06450 */
-export const layerNorm = (x: Tensor, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor => apply(layerNormOp, [x, weight, bias], { eps });
+export const layerNorm = (x: Tensor, weight: Tensor, bias: Tensor, eps = 1e-5): Tensor =>
+  apply(layerNormOp, [x, weight, bias], { eps });

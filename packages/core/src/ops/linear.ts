@@ -5,7 +5,7 @@ import type { Tensor } from '../tensor.ts';
 import { expandView, permuteView, reshapeView } from '../view.ts';
 import { fail, like, wantSameDtype } from './check.ts';
 import { matmul } from './matmul.ts';
-import { contiguous, reshape, transpose } from './view.ts';
+import { reshape, transpose } from './view.ts';
 
 /** [..., n] as a matrix of rows [N, n]. */
 const rows = (x: Tensor): Tensor => reshape(x, [sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
@@ -22,18 +22,33 @@ export const linearOp: Op<object> = defineOp({
     if (weight!.rank !== 2) fail('linear', `weight ${showShape(weight!.shape)} is not a matrix [out, in]`);
     if (x!.rank < 1) fail('linear', 'x is a scalar; it needs a last axis of length in');
     const [out, k] = weight!.shape as [number, number];
-    if (x!.shape.at(-1) !== k) fail('linear', `x ${showShape(x!.shape)} does not fit weight ${showShape(weight!.shape)} = [out, in]  (${x!.shape.at(-1)} != ${k})`);
+    if (x!.shape.at(-1) !== k)
+      fail(
+        'linear',
+        `x ${showShape(x!.shape)} does not fit weight ${showShape(weight!.shape)} = [out, in]  (${x!.shape.at(-1)} != ${k})`,
+      );
     if (bias) {
       wantSameDtype('linear', x!, bias);
-      if (bias.rank !== 1 || bias.shape[0] !== out) fail('linear', `bias ${showShape(bias.shape)} is not [out] = [${out}]`);
+      if (bias.rank !== 1 || bias.shape[0] !== out)
+        fail('linear', `bias ${showShape(bias.shape)} is not [out] = [${out}]`);
     }
     return like(x!, [...x!.shape.slice(0, -1), out]);
   },
   run(backend, [x, weight, bias], [y]) {
+    const [out, k] = weight!.shape as [number, number];
     const n = sizeOf(x!.shape.slice(0, -1));
-    const out = reshapeView(y!, [n, weight!.shape[0]!])!;
-    if (bias) backend.map(e.scalarFn(y!.buffer.type as 'f32', 1, 0, [e.input(0)]), [expandView(bias, out.shape)], [out], []);
-    backend.matmul(reshapeView(x!, [n, x!.shape.at(-1)!])!, permuteView(weight!, [1, 0]), out, { accumulate: bias !== undefined });
+    if (bias)
+      backend.map(
+        e.scalarFn(y!.buffer.type as 'f32', 1, 0, [e.input(0)]),
+        [expandView(bias, y!.shape)],
+        [y!],
+        [],
+      );
+    // One product, or one for each batch where the rows do not lie evenly apart.
+    const flat = reshapeView(x!, [n, k]);
+    const [a, into] = flat ? [flat, reshapeView(y!, [n, out])!] : [x!, y!];
+    const transposed = expandView(permuteView(weight!, [1, 0]), [...a.shape.slice(0, -2), k, out]);
+    backend.matmul(a, transposed, into, { accumulate: bias !== undefined });
   },
   vjp: [
     ({ g, x }) => linear(g, transpose(x[1]!)),
@@ -43,7 +58,5 @@ export const linearOp: Op<object> = defineOp({
 });
 
 /** y = x Wᵀ + b for x [..., in], weight [out, in], bias [out] → [..., out]. */
-export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  const flat = x.rank > 0 && !reshapeView(x.view, [x.size / x.shape.at(-1)!, x.shape.at(-1)!]) ? contiguous(x) : x;
-  return apply(linearOp, bias ? [flat, weight, bias] : [flat, weight], {});
-}
+export const linear = (x: Tensor, weight: Tensor, bias?: Tensor): Tensor =>
+  apply(linearOp, bias ? [x, weight, bias] : [x, weight], {});

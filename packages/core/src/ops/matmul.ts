@@ -10,13 +10,16 @@ export const matmulOp: Op<object> = defineOp({
   domain: (draw) => {
     const [m, k, n] = [draw.integer(1, 5), draw.integer(1, 5), draw.integer(1, 5)];
     const batch = draw.shape([0, 2]);
-    const own = batch.slice(draw.integer(0, batch.length)).map((length) => (draw.integer(0, 2) === 0 ? 1 : length));
+    const own = batch
+      .slice(draw.integer(0, batch.length))
+      .map((length) => (draw.integer(0, 2) === 0 ? 1 : length));
     return { inputs: [{ shape: [...batch, m, k] }, { shape: [...own, k, n] }], attrs: {} };
   },
   out([a, b]) {
     wantSameDtype('matmul', a!, b!);
     const shapes = `a ${showShape(a!.shape)} x b ${showShape(b!.shape)}`;
-    if (a!.rank < 2 || b!.rank < 2) fail('matmul', `needs matrices: ${shapes}; reshape a vector to [1, k] or [k, 1]`);
+    if (a!.rank < 2 || b!.rank < 2)
+      fail('matmul', `needs matrices: ${shapes}; reshape a vector to [1, k] or [k, 1]`);
     const [k, k2] = [a!.shape.at(-1)!, b!.shape.at(-2)!];
     if (k !== k2) fail('matmul', `inner dimensions differ: ${shapes}  (${k} != ${k2})`);
     const batch = broadcastShapes(a!.shape.slice(0, -2), b!.shape.slice(0, -2));
@@ -25,7 +28,11 @@ export const matmulOp: Op<object> = defineOp({
   },
   run(backend, [a, b], [out]) {
     const batch = out!.shape.slice(0, -2);
-    backend.matmul(expandView(a!, [...batch, ...a!.shape.slice(-2)]), expandView(b!, [...batch, ...b!.shape.slice(-2)]), out!);
+    backend.matmul(
+      expandView(a!, [...batch, ...a!.shape.slice(-2)]),
+      expandView(b!, [...batch, ...b!.shape.slice(-2)]),
+      out!,
+    );
   },
   // Nobody asks for the gradient of a frozen weight, so that product never runs: this is what LoRA saves.
   vjp: [({ g, x }) => matmul(g, transpose(x[1]!)), ({ g, x }) => matmul(transpose(x[0]!), g)],

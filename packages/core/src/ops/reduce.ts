@@ -1,5 +1,6 @@
 /** Reductions. The ops keep the reduced axes with length 1; the public functions drop them unless asked not to. */
 import { apply, defineOp, type Draw, type Op, type Sample } from '../op.ts';
+import { composite } from '../scope.ts';
 import { showShape, type Shape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { positions } from '../create.ts';
@@ -16,18 +17,28 @@ export interface ReduceOptions {
   readonly keepDims?: boolean;
 }
 
-const reduced = (shape: Shape, axes: readonly number[]): number[] => shape.map((n, i) => (axes.includes(i) ? 1 : n));
+const reduced = (shape: Shape, axes: readonly number[]): number[] =>
+  shape.map((n, i) => (axes.includes(i) ? 1 : n));
 const countOf = (x: Tensor, axes: readonly number[]): number => axes.reduce((n, a) => n * x.shape[a]!, 1);
 const someAxes = (draw: Draw): Sample<Axes> => {
   const shape = draw.shape([1, 4]);
   const axes = shape.map((_, i) => i).filter(() => draw.integer(0, 1) === 1);
   return { inputs: [{ shape }], attrs: { axes } };
 };
-/** Calls `op` over the axes named and drops them. */
-function over(op: Op<Axes>, x: Tensor, axis: AxisArg, { keepDims = false }: ReduceOptions): Tensor {
+/** Calls `op` and drops the axes that it reduced, unless they shall stay. */
+function reduce<A>(
+  op: Op<A>,
+  x: Tensor,
+  attrs: A,
+  axes: readonly number[],
+  { keepDims = false }: ReduceOptions,
+): Tensor {
+  if (keepDims) return apply(op, [x], attrs);
+  return composite(() => reshape(apply(op, [x], attrs), x.shape.filter((_, i) => !axes.includes(i)))); // prettier-ignore
+}
+function over(op: Op<Axes>, x: Tensor, axis: AxisArg, options: ReduceOptions): Tensor {
   const axes = axesOf(op.name, axis, x.rank);
-  const y = apply(op, [x], { axes });
-  return keepDims ? y : reshape(y, x.shape.filter((_, i) => !axes.includes(i))); // prettier-ignore
+  return reduce(op, x, { axes }, axes, options);
 }
 
 export const sumOp: Op<Axes> = defineOp({
@@ -38,7 +49,8 @@ export const sumOp: Op<Axes> = defineOp({
   vjp: ({ g, x }) => expand(g, x[0]!.shape),
 });
 /** Σ x over `axis` (a number, several, or all if undefined). The sum of nothing is 0. */
-export const sum = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor => over(sumOp, x, axis, options);
+export const sum = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor =>
+  over(sumOp, x, axis, options);
 
 export const maxOp: Op<Axes> = defineOp({
   name: 'max',
@@ -54,10 +66,12 @@ export const maxOp: Op<Axes> = defineOp({
   },
 });
 /** The largest element over `axis`; equal ones share the gradient. */
-export const max = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor => over(maxOp, x, axis, options);
+export const max = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor =>
+  over(maxOp, x, axis, options);
 
 /** The smallest element over `axis`; equal ones share the gradient. */
-export const min = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor => neg(max(neg(x), axis, options));
+export const min = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor =>
+  composite(() => neg(max(neg(x), axis, options)));
 
 export const meanOp: Op<Axes> = defineOp({
   name: 'mean',
@@ -70,7 +84,8 @@ export const meanOp: Op<Axes> = defineOp({
   compose: ([x], { axes }) => div(sum(x!, axes, { keepDims: true }), countOf(x!, axes)),
 });
 /** Σ x / n over `axis`. */
-export const mean = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor => over(meanOp, x, axis, options);
+export const mean = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor =>
+  over(meanOp, x, axis, options);
 
 export const logSumExpOp: Op<Axes> = defineOp({
   name: 'logSumExp',
@@ -85,7 +100,8 @@ export const logSumExpOp: Op<Axes> = defineOp({
   },
 });
 /** log Σ e^x over `axis`, without overflow. */
-export const logSumExp = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor => over(logSumExpOp, x, axis, options);
+export const logSumExp = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor =>
+  over(logSumExpOp, x, axis, options);
 
 interface VarianceAttrs extends Axes {
   readonly correction: number;
@@ -99,7 +115,11 @@ export const varianceOp: Op<VarianceAttrs> = defineOp({
   out: ([x], { axes, correction }) => {
     wantFloat('variance', x!);
     const n = countOf(x!, axes);
-    if (n - correction <= 0) fail('variance', `${n} elements leave nothing after a correction of ${correction}: x is ${showShape(x!.shape)}`);
+    if (n - correction <= 0)
+      fail(
+        'variance',
+        `${n} elements leave nothing after a correction of ${correction}: x is ${showShape(x!.shape)}`,
+      );
     return like(x!, reduced(x!.shape, axes));
   },
   compose([x], { axes, correction }) {
@@ -108,10 +128,13 @@ export const varianceOp: Op<VarianceAttrs> = defineOp({
   },
 });
 /** Σ (x − mean)² / (n − correction) over `axis`; correction 1 is the unbiased estimate, 0 the biased one. */
-export function variance(x: Tensor, axis?: AxisArg, { correction = 1, keepDims = false }: ReduceOptions & { readonly correction?: number } = {}): Tensor {
+export function variance(
+  x: Tensor,
+  axis?: AxisArg,
+  { correction = 1, ...options }: ReduceOptions & { readonly correction?: number } = {},
+): Tensor {
   const axes = axesOf('variance', axis, x.rank);
-  const y = apply(varianceOp, [x], { axes, correction });
-  return keepDims ? y : reshape(y, x.shape.filter((_, i) => !axes.includes(i))); // prettier-ignore
+  return reduce(varianceOp, x, { axes, correction }, axes, options);
 }
 
 export const argmaxOp: Op<{ axis: number }> = defineOp({
@@ -133,10 +156,9 @@ export const argmaxOp: Op<{ axis: number }> = defineOp({
   },
 });
 /** The index (i32) of the first largest element along `axis`. */
-export function argmax(x: Tensor, axis = -1, { keepDims = false }: ReduceOptions = {}): Tensor {
+export function argmax(x: Tensor, axis = -1, options: ReduceOptions = {}): Tensor {
   const at = axisOf('argmax', axis, x.rank);
-  const y = apply(argmaxOp, [x], { axis: at });
-  return keepDims ? y : reshape(y, x.shape.toSpliced(at, 1));
+  return reduce(argmaxOp, x, { axis: at }, [at], options);
 }
 
 export const detachOp: Op<object> = defineOp({
@@ -149,4 +171,12 @@ export const detachOp: Op<object> = defineOp({
 /** The same values outside of the tape: a constant to every gradient. Shares memory. */
 export const detach = (x: Tensor): Tensor => apply(detachOp, [x], {});
 
-export const reduceOps: readonly Op<never>[] = [sumOp, maxOp, meanOp, logSumExpOp, varianceOp, argmaxOp, detachOp] as Op<never>[];
+export const reduceOps: readonly Op<never>[] = [
+  sumOp,
+  maxOp,
+  meanOp,
+  logSumExpOp,
+  varianceOp,
+  argmaxOp,
+  detachOp,
+] as Op<never>[];

@@ -20,7 +20,11 @@ export const rmsNormOp: Op<NormAttrs> = defineOp({
     wantFloat('rmsNorm', x!);
     wantSameDtype('rmsNorm', x!, weight!);
     if (!(eps >= 0)) fail('rmsNorm', `eps is ${eps}; it must not be negative`);
-    if (weight!.rank !== 1 || weight!.shape[0] !== x!.shape.at(-1)) fail('rmsNorm', `weight ${showShape(weight!.shape)} does not fit the last axis of x ${showShape(x!.shape)}`);
+    if (weight!.rank !== 1 || weight!.shape[0] !== x!.shape.at(-1))
+      fail(
+        'rmsNorm',
+        `weight ${showShape(weight!.shape)} does not fit the last axis of x ${showShape(x!.shape)}`,
+      );
     return like(x!);
   },
   compose: ([x, weight], { eps }) => mul(mul(x!, rstdOf(x!, eps)), weight!),
@@ -36,4 +40,5 @@ export const rmsNormOp: Op<NormAttrs> = defineOp({
 });
 
 /** x / √(mean(x²) + eps) · weight along the last axis. https://arxiv.org/abs/1910.07467 */
-export const rmsNorm = (x: Tensor, weight: Tensor, eps = 1e-5): Tensor => apply(rmsNormOp, [x, weight], { eps });
+export const rmsNorm = (x: Tensor, weight: Tensor, eps = 1e-5): Tensor =>
+  apply(rmsNormOp, [x, weight], { eps });

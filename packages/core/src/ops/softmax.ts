@@ -25,7 +25,8 @@ export const softmaxOp: Op<Axis> = defineOp({
   fused: 'softmax',
 });
 /** e^x normalised to sum to one along `axis`. Same shape as x. */
-export const softmax = (x: Tensor, axis = -1): Tensor => apply(softmaxOp, [x], { axis: axisOf('softmax', axis, x.rank) });
+export const softmax = (x: Tensor, axis = -1): Tensor =>
+  apply(softmaxOp, [x], { axis: axisOf('softmax', axis, x.rank) });
 
 export const logSoftmaxOp: Op<Axis> = defineOp({
   name: 'logSoftmax',
@@ -36,4 +37,5 @@ export const logSoftmaxOp: Op<Axis> = defineOp({
   fused: 'logSoftmax',
 });
 /** log softmax(x) along `axis`, without overflow. */
-export const logSoftmax = (x: Tensor, axis = -1): Tensor => apply(logSoftmaxOp, [x], { axis: axisOf('logSoftmax', axis, x.rank) });
+export const logSoftmax = (x: Tensor, axis = -1): Tensor =>
+  apply(logSoftmaxOp, [x], { axis: axisOf('logSoftmax', axis, x.rank) });

@@ -2,6 +2,13 @@ export { f16ToF32, f32ToF16, bf16ToF32, f32ToBf16 } from './half.ts';
 export * from './json.ts';
 export * from './memory.ts';
 export {
+  loadAdapter,
+  saveAdapter,
+  type LoadedAdapter,
+  type SaveAdapterOptions,
+  type SavedAdapter,
+} from './peft.ts';
+export {
   openSafetensors,
   type FloatArrays,
   type Safetensors,

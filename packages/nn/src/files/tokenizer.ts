@@ -118,7 +118,9 @@ function construct(json: JsonObject, config: JsonObject, where: string): Tokeniz
   if (!isJsonObject(model)) throw new BaxError(`${where}: has no 'model'; is it a tokenizer.json?`);
   const { type } = model;
   if (type !== undefined && !MODELS.some((known) => known === type)) {
-    throw new BaxError(`${where}: a model of type ${JSON.stringify(type)}; supported are ${MODELS.join(', ')}`);
+    throw new BaxError(
+      `${where}: a model of type ${JSON.stringify(type)}; supported are ${MODELS.join(', ')}`,
+    );
   }
   try {
     return new Library(json, config);

@@ -1,5 +1,5 @@
 import { BaxError, linear, showShape, within, type Tensor } from '@bax/core';
-import { Module } from '../module.ts';
+import { Module, type Context } from '../module.ts';
 
 /** Rows `start` to `start + length` of the output, e.g. the query part of a fused query-key-value layer. */
 export interface OutputSlice {
@@ -7,11 +7,20 @@ export interface OutputSlice {
   readonly length: number;
 }
 
+/** What a model may hold where it needs a linear map: a `Linear`, a `Conv1D`, or one of them with an adapter. */
+export interface Projection extends Module {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  /** Parts of the output that have names of their own, for adapters: `{ q, k, v }` of a fused layer. */
+  slices: Readonly<Record<string, OutputSlice>>;
+  /** x [..., in] → [..., out]. */
+  forward(x: Tensor, context?: Context): Tensor;
+}
+
 /** y = x Wᵀ + b for x [..., in], weight [out, in], bias [out]. */
-export class Linear extends Module {
+export class Linear extends Module implements Projection {
   weight: Tensor;
   bias: Tensor | undefined;
-  /** Parts of the output that have names of their own, for adapters: `{ q, k, v }` of a fused layer. */
   slices: Readonly<Record<string, OutputSlice>> = {};
 
   /** @throws if weight is no matrix, or bias does not fit it. */
@@ -20,7 +29,8 @@ export class Linear extends Module {
     this.weight = weight;
     this.bias = bias;
     if (weight.rank !== 2) throw new BaxError(`Linear: weight ${showShape(weight.shape)} is not a matrix`);
-    if (bias && (bias.rank !== 1 || bias.size !== this.outFeatures)) throw new BaxError(`Linear: bias ${showShape(bias.shape)} does not fit ${this.outFeatures} outputs`);
+    if (bias && (bias.rank !== 1 || bias.size !== this.outFeatures))
+      throw new BaxError(`Linear: bias ${showShape(bias.shape)} does not fit ${this.outFeatures} outputs`);
   }
 
   /** The weight as [out, in], however it is stored. A view. */
@@ -34,7 +44,7 @@ export class Linear extends Module {
     return this.weight.shape[1]!;
   }
 
-  forward(x: Tensor): Tensor {
+  forward(x: Tensor, _context?: Context): Tensor {
     return within(this.path, () => linear(x, this.matrix, this.bias));
   }
 }

@@ -41,7 +41,11 @@ const defaults: Gpt2Config = {
 };
 
 /** Options that change the computation and that bax has not: only these values are taken. */
-const only: Readonly<Record<string, unknown>> = { scale_attn_weights: true, scale_attn_by_inverse_layer_idx: false, add_cross_attention: false };
+const only: Readonly<Record<string, unknown>> = {
+  scale_attn_weights: true,
+  scale_attn_by_inverse_layer_idx: false,
+  add_cross_attention: false,
+};
 
 /**
  * Fills in the defaults and checks every field.
@@ -51,20 +55,33 @@ export function gpt2Config(given: Readonly<Record<string, unknown>>, where = 'co
   const bad = (message: string): never => {
     throw new BaxError(`${where}: ${message}`);
   };
-  if (given['model_type'] !== undefined && given['model_type'] !== 'gpt2') bad(`model_type is ${JSON.stringify(given['model_type'])}; this loader reads 'gpt2'`);
-  for (const [name, value] of Object.entries(only)) if (given[name] !== undefined && given[name] !== value) bad(`${name}: ${JSON.stringify(given[name])} is not supported, only ${JSON.stringify(value)}`);
-  const own = Object.fromEntries(Object.keys(defaults).flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])));
+  if (given['model_type'] !== undefined && given['model_type'] !== 'gpt2')
+    bad(`model_type is ${JSON.stringify(given['model_type'])}; this loader reads 'gpt2'`);
+  for (const [name, value] of Object.entries(only))
+    if (given[name] !== undefined && given[name] !== value)
+      bad(`${name}: ${JSON.stringify(given[name])} is not supported, only ${JSON.stringify(value)}`);
+  const own = Object.fromEntries(
+    Object.keys(defaults).flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])),
+  );
   const config = { ...defaults, ...own } as Gpt2Config;
   for (const name of ['vocab_size', 'n_positions', 'n_embd', 'n_layer', 'n_head', 'n_inner'] as const) {
     const value = config[name];
     if (name === 'n_inner' && value === null) continue;
-    if (!Number.isSafeInteger(value) || value! < 1 || value! > 2 ** 24) bad(`${name} is ${JSON.stringify(value)}, not a size from 1 to 2^24`);
+    if (!Number.isSafeInteger(value) || value! < 1 || value! > 2 ** 24)
+      bad(`${name} is ${JSON.stringify(value)}, not a size from 1 to 2^24`);
   }
-  for (const name of ['resid_pdrop', 'embd_pdrop', 'attn_pdrop'] as const) if (!(config[name] >= 0 && config[name] < 1)) bad(`${name} is ${JSON.stringify(config[name])}, not a probability in [0, 1)`);
-  for (const name of ['layer_norm_epsilon', 'initializer_range'] as const) if (!(typeof config[name] === 'number' && config[name] >= 0 && config[name] < 10)) bad(`${name} is ${JSON.stringify(config[name])}`);
-  for (const name of ['bos_token_id', 'eos_token_id'] as const) if (config[name] !== null && !Number.isSafeInteger(config[name])) bad(`${name} is ${JSON.stringify(config[name])}, not a token`);
+  for (const name of ['resid_pdrop', 'embd_pdrop', 'attn_pdrop'] as const)
+    if (!(config[name] >= 0 && config[name] < 1))
+      bad(`${name} is ${JSON.stringify(config[name])}, not a probability in [0, 1)`);
+  for (const name of ['layer_norm_epsilon', 'initializer_range'] as const)
+    if (!(typeof config[name] === 'number' && config[name] >= 0 && config[name] < 10))
+      bad(`${name} is ${JSON.stringify(config[name])}`);
+  for (const name of ['bos_token_id', 'eos_token_id'] as const)
+    if (config[name] !== null && !Number.isSafeInteger(config[name]))
+      bad(`${name} is ${JSON.stringify(config[name])}, not a token`);
   if (typeof config.tie_word_embeddings !== 'boolean') bad('tie_word_embeddings is neither true nor false');
-  if (config.n_embd % config.n_head !== 0) bad(`n_head (${config.n_head}) does not divide n_embd (${config.n_embd})`);
+  if (config.n_embd % config.n_head !== 0)
+    bad(`n_head (${config.n_head}) does not divide n_embd (${config.n_embd})`);
   activationOf(config.activation_function);
   return config;
 }

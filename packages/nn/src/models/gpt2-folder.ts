@@ -1,4 +1,13 @@
-import { BaxError, fromHost, getBackend, keep, showShape, type Backend, type Tensor } from '@bax/core';
+import {
+  BaxError,
+  fromHost,
+  getBackend,
+  keep,
+  sameShape,
+  showShape,
+  type Backend,
+  type Tensor,
+} from '@bax/core';
 import { f32ToBf16, f32ToF16 } from '../files/half.ts';
 import { isJsonObject, parseJson } from '../files/json.ts';
 import { openSafetensors, type Safetensors } from '../files/safetensors.ts';
@@ -34,7 +43,10 @@ const isMaskBuffer = (name: string): boolean => /(^|\.)attn\.(masked_)?bias$/.te
  */
 export async function loadGpt2(folder: Folder, options: LoadOptions = {}): Promise<Gpt2> {
   const config = await readConfig(folder);
-  if (!(await folder.has(WEIGHTS))) throw new BaxError(`loadGpt2: ${folder.name} has no ${WEIGHTS}; save the model with safe_serialization=True`);
+  if (!(await folder.has(WEIGHTS)))
+    throw new BaxError(
+      `loadGpt2: ${folder.name} has no ${WEIGHTS}; save the model with safe_serialization=True`,
+    );
   const file = await openSafetensors(await folder.open(WEIGHTS));
   try {
     return await assemble(config, file, options);
@@ -45,15 +57,27 @@ export async function loadGpt2(folder: Folder, options: LoadOptions = {}): Promi
 
 async function readConfig(folder: Folder): Promise<Gpt2Config> {
   const where = `${folder.name}/${CONFIG}`;
-  if (!(await folder.has(CONFIG))) throw new BaxError(`loadGpt2: ${folder.name} is not a model directory: it has no ${CONFIG}`);
-  const json = parseJson(await folder.readText(CONFIG, MAX_CONFIG_BYTES), { where, maxBytes: MAX_CONFIG_BYTES });
+  if (!(await folder.has(CONFIG)))
+    throw new BaxError(`loadGpt2: ${folder.name} is not a model directory: it has no ${CONFIG}`);
+  const json = parseJson(await folder.readText(CONFIG, MAX_CONFIG_BYTES), {
+    where,
+    maxBytes: MAX_CONFIG_BYTES,
+  });
   if (!isJsonObject(json)) throw new BaxError(`${where}: expected a JSON object`);
-  if (json['model_type'] === undefined) throw new BaxError(`${where}: has no model_type; a GPT-2 directory says "gpt2"`);
+  if (json['model_type'] === undefined)
+    throw new BaxError(`${where}: has no model_type; a GPT-2 directory says "gpt2"`);
   return gpt2Config(json, where);
 }
 
 async function assemble(config: Gpt2Config, file: Safetensors, options: LoadOptions): Promise<Gpt2> {
-  const names = new Map([...file.tensors.keys()].filter((name) => !isMaskBuffer(name)).map((name) => [name.startsWith('transformer.') || name.startsWith('lm_head.') ? name : `transformer.${name}`, name]));
+  const names = new Map(
+    [...file.tensors.keys()]
+      .filter((name) => !isMaskBuffer(name))
+      .map((name) => [
+        name.startsWith('transformer.') || name.startsWith('lm_head.') ? name : `transformer.${name}`,
+        name,
+      ]),
+  );
   if (config.tie_word_embeddings) names.delete('lm_head.weight'); // some writers store the tied head again
   const wanted: { path: string; stored: string; shape: readonly number[] }[] = [];
   const { dtype = 'f32', backend = getBackend() } = options;
@@ -62,11 +86,17 @@ async function assemble(config: Gpt2Config, file: Safetensors, options: LoadOpti
     const stored = names.get(path);
     if (stored === undefined) throw new BaxError(`loadGpt2: ${file.name} lacks ${path} ${showShape(shape)}`);
     const found = file.tensors.get(stored)!.shape;
-    if (showShape(found) !== showShape(shape)) throw new BaxError(`loadGpt2: ${file.name}: ${path} is ${showShape(found)}, config.json asks for ${showShape(shape)}`);
+    if (!sameShape(found, shape))
+      throw new BaxError(
+        `loadGpt2: ${file.name}: ${path} is ${showShape(found)}, config.json asks for ${showShape(shape)}`,
+      );
     wanted.push({ path, stored, shape });
     names.delete(path);
   });
-  if (names.size > 0) throw new BaxError(`loadGpt2: ${file.name} holds ${names.size} tensors that GPT-2 has not: ${[...names.values()].slice(0, 5).join(', ')}`);
+  if (names.size > 0)
+    throw new BaxError(
+      `loadGpt2: ${file.name} holds ${names.size} tensors that GPT-2 has not: ${[...names.values()].slice(0, 5).join(', ')}`,
+    );
   const loaded = new Map<string, Tensor>();
   try {
     const total = wanted.reduce((n, w) => n + file.tensors.get(w.stored)!.bytes, 0);
@@ -113,18 +143,36 @@ export interface SaveOptions {
  * Writes config.json and model.safetensors as `transformers` reads them. Each file is replaced whole or not at all.
  * @throws if a weight is not finite.
  */
-export async function saveGpt2(model: Gpt2, folder: WritableFolder, { dtype = 'F32', signal }: SaveOptions = {}): Promise<void> {
+export async function saveGpt2(
+  model: Gpt2,
+  folder: WritableFolder,
+  { dtype = 'F32', signal }: SaveOptions = {},
+): Promise<void> {
   const parameters = [...model.namedParameters()];
-  const tensors = parameters.map(([name, t]) => ({ name, dtype, shape: t.shape, data: () => encode(name, t, dtype, signal) }) as TensorToWrite);
+  const tensors = parameters.map(
+    ([name, t]) =>
+      ({ name, dtype, shape: t.shape, data: () => encode(name, t, dtype, signal) }) as TensorToWrite,
+  );
   await writeSafetensors(folder, WEIGHTS, tensors, { metadata: { format: 'pt' }, atLeastOne: true });
-  const config = { architectures: ['GPT2LMHeadModel'], model_type: 'gpt2', torch_dtype: { F32: 'float32', F16: 'float16', BF16: 'bfloat16', F64: 'float64' }[dtype], ...model.config };
+  const config = {
+    architectures: ['GPT2LMHeadModel'],
+    model_type: 'gpt2',
+    torch_dtype: { F32: 'float32', F16: 'float16', BF16: 'bfloat16', F64: 'float64' }[dtype],
+    ...model.config,
+  };
   await folder.write(CONFIG, [new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`)]);
 }
 
-async function encode(name: string, t: Tensor, dtype: NonNullable<SaveOptions['dtype']>, signal: AbortSignal | undefined): Promise<Float32Array | Float64Array | Uint16Array> {
+async function encode(
+  name: string,
+  t: Tensor,
+  dtype: NonNullable<SaveOptions['dtype']>,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array | Float64Array | Uint16Array> {
   signal?.throwIfAborted();
   const data = await t.data();
-  if (!data.every(Number.isFinite)) throw new BaxError(`saveGpt2: ${name} holds values that are not finite; nothing was written`);
+  if (!data.every(Number.isFinite))
+    throw new BaxError(`saveGpt2: ${name} holds values that are not finite; nothing was written`);
   if (dtype === 'F64') return Float64Array.from(data);
   const f32 = data instanceof Float32Array ? data : Float32Array.from(data);
   return dtype === 'F32' ? f32 : dtype === 'F16' ? f32ToF16(f32) : f32ToBf16(f32);

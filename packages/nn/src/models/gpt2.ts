@@ -1,16 +1,36 @@
-import { add, BaxError, crossEntropy, foldIn, keep, ones, positions, randn, reshape, slice, zeros, type Backend, type DType, type Key, type Tensor } from '@bax/core';
+import {
+  add,
+  BaxError,
+  crossEntropy,
+  foldIn,
+  keep,
+  ones,
+  positions,
+  randn,
+  reshape,
+  slice,
+  zeros,
+  type Backend,
+  type DType,
+  type Key,
+  type Tensor,
+} from '@bax/core';
 import { CausalSelfAttention, KeyValueCache, type AttentionContext } from '../layers/attention.ts';
 import { Conv1D } from '../layers/conv1d.ts';
 import { dropped } from '../layers/dropped.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { LayerNorm } from '../layers/layer-norm.ts';
-import { Linear } from '../layers/linear.ts';
+import { Linear, type Projection } from '../layers/linear.ts';
 import { MLP } from '../layers/mlp.ts';
 import { Module } from '../module.ts';
 import type { Gpt2Config } from './gpt2-config.ts';
 
 /** Makes or finds the parameter of a path; `kind` says how it starts when nothing was trained yet. */
-export type ParameterSource = (path: string, shape: readonly number[], kind: 'normal' | 'residual' | 'zeros' | 'ones') => Tensor;
+export type ParameterSource = (
+  path: string,
+  shape: readonly number[],
+  kind: 'normal' | 'residual' | 'zeros' | 'ones',
+) => Tensor;
 
 /** x + attention(norm(x)), then x + mlp(norm(x)). */
 export class Gpt2Block extends Module {
@@ -25,11 +45,26 @@ export class Gpt2Block extends Module {
     const inner = n_inner ?? 4 * d;
     const conv1d = (name: string, from: number, to: number, kind: 'normal' | 'residual' = 'normal'): Conv1D =>
       new Conv1D(get(`${path}.${name}.weight`, [from, to], kind), get(`${path}.${name}.bias`, [to], 'zeros'));
-    const norm = (name: string): LayerNorm => new LayerNorm(get(`${path}.${name}.weight`, [d], 'ones'), get(`${path}.${name}.bias`, [d], 'zeros'), eps);
+    const norm = (name: string): LayerNorm =>
+      new LayerNorm(
+        get(`${path}.${name}.weight`, [d], 'ones'),
+        get(`${path}.${name}.bias`, [d], 'zeros'),
+        eps,
+      );
     this.ln_1 = norm('ln_1');
-    this.attn = new CausalSelfAttention(conv1d('attn.c_attn', d, 3 * d), conv1d('attn.c_proj', d, d, 'residual'), config.n_head, { attention: config.attn_pdrop, residual: config.resid_pdrop });
+    this.attn = new CausalSelfAttention(
+      conv1d('attn.c_attn', d, 3 * d),
+      conv1d('attn.c_proj', d, d, 'residual'),
+      config.n_head,
+      { attention: config.attn_pdrop, residual: config.resid_pdrop },
+    );
     this.ln_2 = norm('ln_2');
-    this.mlp = new MLP(conv1d('mlp.c_fc', d, inner), conv1d('mlp.c_proj', inner, d, 'residual'), config.activation_function, config.resid_pdrop);
+    this.mlp = new MLP(
+      conv1d('mlp.c_fc', d, inner),
+      conv1d('mlp.c_proj', inner, d, 'residual'),
+      config.activation_function,
+      config.resid_pdrop,
+    );
   }
 
   forward(x: Tensor, context: AttentionContext, layer: number): Tensor {
@@ -51,8 +86,15 @@ export class Gpt2Transformer extends Module {
     const { n_embd: d } = config;
     this.wte = new Embedding(get('transformer.wte.weight', [config.vocab_size, d], 'normal'));
     this.wpe = new Embedding(get('transformer.wpe.weight', [config.n_positions, d], 'normal'));
-    this.h = Array.from({ length: config.n_layer }, (_, i) => new Gpt2Block(config, `transformer.h.${i}`, get));
-    this.ln_f = new LayerNorm(get('transformer.ln_f.weight', [d], 'ones'), get('transformer.ln_f.bias', [d], 'zeros'), config.layer_norm_epsilon);
+    this.h = Array.from(
+      { length: config.n_layer },
+      (_, i) => new Gpt2Block(config, `transformer.h.${i}`, get),
+    );
+    this.ln_f = new LayerNorm(
+      get('transformer.ln_f.weight', [d], 'ones'),
+      get('transformer.ln_f.bias', [d], 'zeros'),
+      config.layer_norm_epsilon,
+    );
     this.dropout = config.embd_pdrop;
   }
 
@@ -72,7 +114,7 @@ export class Gpt2Transformer extends Module {
 export class Gpt2 extends Module {
   transformer: Gpt2Transformer;
   /** Its weight is the token embedding itself if `tied` says so. */
-  lm_head: Linear;
+  lm_head: Projection;
   readonly config: Gpt2Config;
 
   /** Parameters come from `get`; see `createGpt2` for a new model and `loadGpt2` for a saved one. */
@@ -81,7 +123,11 @@ export class Gpt2 extends Module {
     this.config = config;
     this.transformer = new Gpt2Transformer(config, get);
     const tied = config.tie_word_embeddings;
-    this.lm_head = new Linear(tied ? this.transformer.wte.weight : get('lm_head.weight', [config.vocab_size, config.n_embd], 'normal'));
+    this.lm_head = new Linear(
+      tied
+        ? this.transformer.wte.weight
+        : get('lm_head.weight', [config.vocab_size, config.n_embd], 'normal'),
+    );
     if (tied) this.tied = { 'lm_head.weight': 'transformer.wte.weight' };
     this.namedModules();
   }
@@ -92,7 +138,7 @@ export class Gpt2 extends Module {
    */
   forward(ids: Tensor, context: AttentionContext = {}): Tensor {
     this.checkIds(ids, context);
-    return this.lm_head.forward(this.transformer.forward(ids, context));
+    return this.lm_head.forward(this.transformer.forward(ids, context), context);
   }
 
   /** Logits of the last position alone: [B, vocab]. What generation needs. */
@@ -100,7 +146,7 @@ export class Gpt2 extends Module {
     this.checkIds(ids, context);
     const hidden = this.transformer.forward(ids, context);
     const last = slice(hidden, 1, hidden.shape[1]! - 1);
-    return this.lm_head.forward(reshape(last, [hidden.shape[0]!, hidden.shape[2]!]));
+    return this.lm_head.forward(reshape(last, [hidden.shape[0]!, hidden.shape[2]!]), context);
   }
 
   /** The mean cross-entropy in nats of `targets` (i32 [B, T], the token that follows at each place; −100 does not count). */
@@ -112,16 +158,26 @@ export class Gpt2 extends Module {
   newCache(batch = 1, capacity: number = this.config.n_positions): KeyValueCache {
     const { n_layer, n_head, n_embd } = this.config;
     const { weight } = this.transformer.wte;
-    return new KeyValueCache(n_layer, [batch, n_head, Math.min(capacity, this.config.n_positions), n_embd / n_head], weight.dtype, weight.backend);
+    return new KeyValueCache(
+      n_layer,
+      [batch, n_head, Math.min(capacity, this.config.n_positions), n_embd / n_head],
+      weight.dtype,
+      weight.backend,
+    );
   }
 
   private checkIds(ids: Tensor, { cache }: AttentionContext): void {
-    if (ids.dtype !== 'i32' || ids.rank !== 2) throw new BaxError(`gpt2: ids are ${ids.dtype} of rank ${ids.rank}; they must be i32 [batch, time]`);
+    if (ids.dtype !== 'i32' || ids.rank !== 2)
+      throw new BaxError(`gpt2: ids are ${ids.dtype} of rank ${ids.rank}; they must be i32 [batch, time]`);
     if (ids.size === 0) throw new BaxError('gpt2: ids are empty; give at least one token');
     const end = (cache?.length ?? 0) + ids.shape[1]!;
-    if (end > this.config.n_positions) throw new BaxError(`gpt2: ${end} tokens exceed the model's context of ${this.config.n_positions}`);
+    if (end > this.config.n_positions)
+      throw new BaxError(`gpt2: ${end} tokens exceed the model's context of ${this.config.n_positions}`);
     ids.peek()?.forEach((id, i) => {
-      if (id < 0 || id >= this.config.vocab_size) throw new BaxError(`gpt2: token ${id} at position ${i} is outside of the vocabulary of ${this.config.vocab_size}`);
+      if (id < 0 || id >= this.config.vocab_size)
+        throw new BaxError(
+          `gpt2: token ${id} at position ${i} is outside of the vocabulary of ${this.config.vocab_size}`,
+        );
     });
   }
 }
@@ -138,6 +194,12 @@ export function createGpt2(config: Gpt2Config, { key, ...options }: CreateGpt2Op
   return new Gpt2(config, (path, shape, kind) => {
     if (kind === 'zeros') return keep(zeros(shape, options));
     if (kind === 'ones') return keep(ones(shape, options));
-    return keep(randn(shape, { ...options, key: foldIn(key, path), std: kind === 'residual' ? std / Math.sqrt(2 * config.n_layer) : std }));
+    return keep(
+      randn(shape, {
+        ...options,
+        key: foldIn(key, path),
+        std: kind === 'residual' ? std / Math.sqrt(2 * config.n_layer) : std,
+      }),
+    );
   });
 }
