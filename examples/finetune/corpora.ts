@@ -28,3 +28,9 @@ export function tokenize(tokenizer: Tokenizer, texts: readonly string[]): Int32A
   const parts = texts.map((text) => [...tokenizer.encode(text), ...end]);
   return Int32Array.from(parts.flat());
 }
+
+/** A text of the user's: its last tenth is held out. */
+export function splitText(name: string, text: string): Corpus {
+  const cut = Math.floor(text.length * 0.9);
+  return { name: name.split(/[/\\]/).at(-1)!, train: [text.slice(0, cut)], validation: [text.slice(cut)] };
+}

@@ -21,7 +21,10 @@ export function layouts(shape: Shape, repeats = false): fc.Arbitrary<Layout> {
   });
   return fc
     .record({
-      order: fc.shuffledSubarray([...shape.keys()], { minLength: rank, maxLength: rank }),
+      order: fc.shuffledSubarray([...shape.keys()], {
+        minLength: rank,
+        maxLength: rank,
+      }),
       plain: fc.boolean(),
       axes: fc.array(axis, { minLength: rank, maxLength: rank }),
       before: fc.nat(3),
@@ -39,7 +42,12 @@ export function layouts(shape: Shape, repeats = false): fc.Arbitrary<Layout> {
         if (flip) offset += stride * Math.max(0, shape[i] - 1);
         extent = stride * Math.max(1, shape[i]);
       }
-      return { shape: [...shape], strides, offset, length: before + extent + after };
+      return {
+        shape: [...shape],
+        strides,
+        offset,
+        length: before + extent + after,
+      };
     });
 }
 
@@ -50,7 +58,9 @@ export function plain(shape: Shape): Layout {
 }
 
 export const shapes = (maxRank = 4, maxLength = 7, minLength = 1): fc.Arbitrary<number[]> =>
-  fc.array(fc.integer({ min: minLength, max: maxLength }), { maxLength: maxRank });
+  fc.array(fc.integer({ min: minLength, max: maxLength }), {
+    maxLength: maxRank,
+  });
 
 /** A buffer with the layout, its every element (gaps too) made by `value`. */
 export function make(backend: Backend, at: Layout, type: Storage, value: (i: number) => number): View {
@@ -84,8 +94,10 @@ export function valuesOf(backend: Backend, view: View): number[] {
 }
 
 /** Small integers from a seed: cheap, and different at neighbouring places. */
-export const ints = (seed: number, range = 8) => (i: number): number =>
-  ((Math.imul(i + 1, 0x9e3779b1) + Math.imul(seed + 1, 0x85ebca6b)) >>> 16) % (2 * range + 1) - range;
+export const ints =
+  (seed: number, range = 8) =>
+  (i: number): number =>
+    (((Math.imul(i + 1, 0x9e3779b1) + Math.imul(seed + 1, 0x85ebca6b)) >>> 16) % (2 * range + 1)) - range;
 
 /** Bits, with -0 counted as +0. */
 export const bits = (values: ArrayLike<number>): number[] => Array.from(values, (v) => v + 0);

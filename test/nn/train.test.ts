@@ -1,6 +1,26 @@
-import { dropout, foldIn, key, mean, mul, randn, sqrt, sub, sum, tensor, type Key, type Tensor } from '@bax/core';
-import { adamW, sgd, type Optimizer } from '@bax/nn';
-import { train, type TrainBatch, type TrainEvent, type TrainOptions } from '../../packages/nn/src/train.ts';
+import {
+  dropout,
+  foldIn,
+  key,
+  mean,
+  mul,
+  randn,
+  sqrt,
+  sub,
+  sum,
+  tensor,
+  type Key,
+  type Tensor,
+} from '@bax/core';
+import {
+  adamW,
+  sgd,
+  train,
+  type Optimizer,
+  type TrainBatch,
+  type TrainEvent,
+  type TrainOptions,
+} from '@bax/nn';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { allValues, f32, f64, freshBackend, values } from './optim/support.ts';
@@ -36,11 +56,11 @@ it('learns least squares', async () => {
   const truth = f64([1, -2, 0.5]).reshape([3, 1]);
   const w = tensor([[0], [0], [0]], { dtype: 'f64' });
   const { losses, steps, aborted } = await train({
-    loss: (batch) => squared(w, batch),
     batches: (step) => {
       const x = randn([8, 3], { key: foldIn(key(5), step), dtype: 'f64' });
       return { x, y: x.matmul(truth), validTokens: 8 };
     },
+    loss: (batch) => squared(w, batch),
     steps: 150,
     optimizer: sgd([w], { lr: 0.2, momentum: 0.5 }),
   });
@@ -51,7 +71,9 @@ it('learns least squares', async () => {
 });
 
 describe('P42: micro-batches are the whole batch, weighted by their valid tokens', () => {
-  const counts = fc.array(fc.nat(5), { minLength: 1, maxLength: 5 }).filter((list) => list.some((n) => n > 0));
+  const counts = fc
+    .array(fc.nat(5), { minLength: 1, maxLength: 5 })
+    .filter((list) => list.some((n) => n > 0));
 
   it('of unequal lengths, some empty, two steps of momentum; f64', async () => {
     const property = fc.asyncProperty(counts, fc.nat(1000), async (list, seed) => {
@@ -61,7 +83,9 @@ describe('P42: micro-batches are the whole batch, weighted by their valid tokens
         const { losses } = await train<Rows>({
           loss: (batch) => squared(w, batch),
           batches: (step, micro) => {
-            const [x, y] = [3, 1].map((d) => randn([total, d], { key: foldIn(key(seed + d), step), dtype: 'f64' }));
+            const [x, y] = [3, 1].map((d) =>
+              randn([total, d], { key: foldIn(key(seed + d), step), dtype: 'f64' }),
+            );
             const from = cuts.slice(0, micro).reduce((a, b) => a + b, 0);
             const part = (t: Tensor): Tensor => t.slice(0, from, from + cuts[micro]);
             return { x: part(x), y: part(y), validTokens: cuts[micro] };
@@ -80,28 +104,39 @@ describe('P42: micro-batches are the whole batch, weighted by their valid tokens
   });
 
   it('of a linear loss on small integers, bit for bit in f32', async () => {
-    const cuts = fc.constantFrom([1, 1, 2], [2, 4, 2], [4, 4, 8], [1, 1], [8, 2, 2, 4], [0, 4, 0, 4]);
-    const property = fc.asyncProperty(cuts, fc.infiniteStream(fc.integer({ min: -4, max: 4 })), async (list, ints) => {
-      const total = list.reduce((a, b) => a + b);
-      const draw = (n: number): number[] => Array.from({ length: n }, () => ints.next().value);
-      const [start, x, g] = [draw(6), draw(total * 3), draw(total * 2)];
-      const run = async (cuts: number[]): Promise<number[]> => {
-        const w = f32(start).reshape([3, 2]);
-        const { losses } = await train({
-          loss: (batch) => mul(sum(mul(batch.x.matmul(w), batch.g)), 1 / batch.validTokens),
-          batches: (_, micro) => {
-            const from = cuts.slice(0, micro).reduce((a, b) => a + b, 0);
-            const part = (all: number[], d: number): Tensor => f32(all.slice(from * d, (from + cuts[micro]) * d)).reshape([cuts[micro], d]); // prettier-ignore
-            return { x: part(x, 3), g: part(g, 2), validTokens: cuts[micro] };
-          },
-          accumulate: cuts.length,
-          steps: 1,
-          optimizer: sgd([w], { lr: 0.5 }),
-        });
-        return [...values(w), ...losses.map((loss) => loss + 0)];
-      };
-      expect(await run(list)).toEqual(await run([total]));
-    });
+    const cuts = fc.constantFrom<number[][]>(
+      [1, 1, 2],
+      [2, 4, 2],
+      [4, 4, 8],
+      [1, 1],
+      [8, 2, 2, 4],
+      [0, 4, 0, 4],
+    );
+    const property = fc.asyncProperty(
+      cuts,
+      fc.infiniteStream(fc.integer({ min: -4, max: 4 })),
+      async (list, ints) => {
+        const total = list.reduce((a, b) => a + b);
+        const draw = (n: number): number[] => Array.from({ length: n }, () => ints.next().value);
+        const [start, x, g] = [draw(6), draw(total * 3), draw(total * 2)];
+        const run = async (cuts: number[]): Promise<number[]> => {
+          const w = f32(start).reshape([3, 2]);
+          const { losses } = await train({
+            batches: (_, micro) => {
+              const from = cuts.slice(0, micro).reduce((a, b) => a + b, 0);
+              const part = (all: number[], d: number): Tensor => f32(all.slice(from * d, (from + cuts[micro]) * d)).reshape([cuts[micro], d]); // prettier-ignore
+              return { x: part(x, 3), g: part(g, 2), validTokens: cuts[micro] };
+            },
+            loss: (batch) => mul(sum(mul(batch.x.matmul(w), batch.g)), 1 / batch.validTokens),
+            accumulate: cuts.length,
+            steps: 1,
+            optimizer: sgd([w], { lr: 0.5 }),
+          });
+          return [...values(w), ...losses.map((loss) => loss + 0)];
+        };
+        expect(await run(list)).toEqual(await run([total]));
+      },
+    );
     await fc.assert(property, { numRuns: 40 });
   });
 });
@@ -110,44 +145,54 @@ describe('P51: resume', () => {
   it.each([
     ['adamW', (w: Tensor) => adamW([w], { lr: 0.1 })],
     ['sgd with momentum', (w: Tensor) => sgd([w], { lr: 0.1, momentum: 0.9 })],
-  ] as [string, (w: Tensor) => Optimizer][])('%s: n steps, save, load, m steps are n + m, bit for bit, with dropout', async (_, make) => {
-    const go = (w: Tensor, optimizer: Optimizer, from: number, to: number) =>
-      train(
-        regression(w, {
-          loss: (batch, { key: k }) => squared(w, { ...batch, x: dropout(batch.x, { p: 0.5, key: foldIn(k, 'x') }) }),
-          optimizer,
-          accumulate: 2,
-          clip: 1,
-          schedule: (step) => 0.1 / (step + 1),
-          steps: to,
-          startStep: from,
-          seed: 7,
-        }),
-      );
-    const w = weight();
-    const whole = await go(w, make(w), 0, 7);
-    expect(new Set(whole.losses).size).toBe(7);
-    for (let n = 0; n <= 5; n++) {
-      const first = weight();
-      const before = make(first);
-      const head = await go(first, before, 0, n);
-      const saved = { w: values(first), state: allValues(before.stateTensors()), count: before.stepCount };
-      freshBackend();
-      const second = f32(saved.w).reshape([3, 1]);
-      const after = make(second);
-      after.load(new Map(Object.entries(saved.state).map(([name, v]) => [name, f32(v).reshape([3, 1])])), saved.count);
-      const tail = await go(second, after, head.steps, 7);
-      expect([...head.losses, ...tail.losses]).toEqual(whole.losses);
-      expect(values(second)).toEqual(values(w));
-      expect(tail.steps).toBe(7);
-    }
-  });
+  ] as [string, (w: Tensor) => Optimizer][])(
+    '%s: n steps, save, load, m steps are n + m, bit for bit, with dropout',
+    async (_, make) => {
+      const go = (w: Tensor, optimizer: Optimizer, from: number, to: number) =>
+        train(
+          regression(w, {
+            loss: (batch, { key: k }) =>
+              squared(w, { ...batch, x: dropout(batch.x, { p: 0.5, key: foldIn(k, 'x') }) }),
+            optimizer,
+            accumulate: 2,
+            clip: 1,
+            schedule: (step) => 0.1 / (step + 1),
+            steps: to,
+            startStep: from,
+            seed: 7,
+          }),
+        );
+      const w = weight();
+      const whole = await go(w, make(w), 0, 7);
+      expect(new Set(whole.losses).size).toBe(7);
+      for (let n = 0; n <= 5; n++) {
+        const first = weight();
+        const before = make(first);
+        const head = await go(first, before, 0, n);
+        const saved = { w: values(first), state: allValues(before.stateTensors()), count: before.stepCount };
+        freshBackend();
+        const second = f32(saved.w).reshape([3, 1]);
+        const after = make(second);
+        after.load(
+          new Map(Object.entries(saved.state).map(([name, v]) => [name, f32(v).reshape([3, 1])])),
+          saved.count,
+        );
+        const tail = await go(second, after, head.steps, 7);
+        expect([...head.losses, ...tail.losses]).toEqual(whole.losses);
+        expect(values(second)).toEqual(values(w));
+        expect(tail.steps).toBe(7);
+      }
+    },
+  );
 
   it('gives each step and micro-batch a key of its own, and the same one again', async () => {
     const keysOf = async (options: Partial<TrainOptions<Rows>>): Promise<string[]> => {
       const w = weight();
       const seen: Key[] = [];
-      const loss = (batch: Rows, context: { key: Key }): Tensor => (seen.push(context.key), squared(w, batch));
+      const loss = (batch: Rows, context: { key: Key }): Tensor => (
+        seen.push(context.key),
+        squared(w, batch)
+      );
       await train(regression(w, { ...options, loss, accumulate: 2, steps: 3 }));
       return seen.map(String);
     };
@@ -167,6 +212,7 @@ describe('P51: resume', () => {
 describe('memory', () => {
   it('is the same after each of 50 steps, and nothing is left at the end', async () => {
     const w = weight();
+    await train(regression(w, { steps: 1, clip: 1 })); // the few constants that core keeps are made
     const before = backend.memory().live;
     const optimizer = adamW([w], { lr: 0.01 });
     const live: number[] = [];
@@ -175,8 +221,7 @@ describe('memory', () => {
     expect(live).toHaveLength(50);
     expect(new Set(live).size).toBe(1);
     optimizer.dispose();
-    const constants = 4; // core keeps the scalar 1 that every gradient starts from
-    expect(backend.memory().live).toBe(before + constants);
+    expect(backend.memory().live).toBe(before);
     expect(w.requiresGrad).toBe(false);
   });
 
@@ -189,8 +234,12 @@ describe('memory', () => {
     };
     await expect(train(regression(w, { onStep: fail }))).rejects.toThrow('mine');
     await expect(train(regression(w, { schedule: fail }))).rejects.toThrow('mine');
-    await expect(train(regression(w, { loss: (batch) => (squared(w, batch), fail()) }))).rejects.toThrow('mine');
-    await expect(train(regression(w, { accumulate: 2, batches: (_, i) => (i ? fail() : rows(0, 2)) }))).rejects.toThrow('mine');
+    await expect(train(regression(w, { loss: (batch) => (squared(w, batch), fail()) }))).rejects.toThrow(
+      'mine',
+    );
+    await expect(
+      train(regression(w, { accumulate: 2, batches: (_, i) => (i ? fail() : rows(0, 2)) })),
+    ).rejects.toThrow('mine');
     expect(backend.memory().live).toBe(before);
   });
 });
@@ -203,9 +252,16 @@ describe('a NaN or an infinity stops training before it is applied', () => {
       const optimizer = adamW([w], { lr: 0 }); // the weight's 0 stays, so that √w has an infinite slope there
       const loss = (batch: Rows, { step }: { step: number }): Tensor =>
         worse && step === 3 ? bad(w, squared(w, batch)) : squared(w, batch);
-      const done = train(regression(w, { optimizer, loss, steps, accumulate: 2, ...(clip === undefined ? {} : { clip }) }));
+      const done = train(
+        regression(w, { optimizer, loss, steps, accumulate: 2, ...(clip === undefined ? {} : { clip }) }),
+      );
       const message = await done.then(() => '', String);
-      return { message, state: allValues(optimizer.stateTensors()), w: values(w), count: optimizer.stepCount };
+      return {
+        message,
+        state: allValues(optimizer.stateTensors()),
+        w: values(w),
+        count: optimizer.stepCount,
+      };
     };
     const [good, stopped] = [await run(3, false), await run(9, true)];
     expect({ ...stopped, message: '' }).toEqual(good);
@@ -216,10 +272,18 @@ describe('a NaN or an infinity stops training before it is applied', () => {
     'Lower the learning rate, clip the gradients, or look at the batch';
 
   it.each([undefined, 1])('with clip %s', async (clip) => {
-    expect(await spoil((_, loss) => mul(loss, NaN), clip)).toBe(`BaxError: train: the loss is NaN at step 3, ${kept}`);
-    expect(await spoil((_, loss) => mul(loss, 1e39), clip)).toBe(`BaxError: train: the loss is Infinity at step 3, ${kept}`);
-    expect(await spoil((w) => sum(sqrt(w)), clip)).toBe(`BaxError: train: the gradient norm is Infinity at step 3, ${kept}`);
-    expect(await spoil((w) => sum(sqrt(mul(w, w))), clip)).toBe(`BaxError: train: the gradient norm is NaN at step 3, ${kept}`);
+    expect(await spoil((_, loss) => mul(loss, NaN), clip)).toBe(
+      `BaxError: train: the loss is NaN at step 3, ${kept}`,
+    );
+    expect(await spoil((_, loss) => mul(loss, 1e39), clip)).toBe(
+      `BaxError: train: the loss is Infinity at step 3, ${kept}`,
+    );
+    expect(await spoil((w) => sum(sqrt(w)), clip)).toBe(
+      `BaxError: train: the gradient norm is Infinity at step 3, ${kept}`,
+    );
+    expect(await spoil((w) => sum(sqrt(mul(w, w))), clip)).toBe(
+      `BaxError: train: the gradient norm is NaN at step 3, ${kept}`,
+    );
   });
 
   it('at the first step too, and every tensor is given back', async () => {
@@ -241,22 +305,34 @@ describe('AbortSignal', () => {
     expect(result).toMatchObject({ steps: 2, aborted: true });
     expect(result.losses).toEqual((await train(regression(same, { steps: 2 }))).losses);
     expect(values(w)).toEqual(values(same));
-    expect(await train(regression(w, { signal: stop.signal }))).toEqual({ steps: 0, aborted: true, losses: [] });
+    expect(await train(regression(w, { signal: stop.signal }))).toEqual({
+      steps: 0,
+      aborted: true,
+      losses: [],
+    });
   });
 
   it('that comes with the last step has nothing to stop', async () => {
     const stop = new AbortController();
     const onStep = ({ step }: TrainEvent): void => void (step === 4 && stop.abort());
-    expect(await train(regression(weight(), { signal: stop.signal, onStep }))).toMatchObject({ steps: 5, aborted: false });
+    expect(await train(regression(weight(), { signal: stop.signal, onStep }))).toMatchObject({
+      steps: 5,
+      aborted: false,
+    });
   });
 
   it('is heard from a timer while steps follow each other without a pause', async () => {
     const stop = new AbortController();
     const started = performance.now();
     setTimeout(() => stop.abort(), 1);
-    const { aborted, steps } = await train(regression(weight(), { signal: stop.signal, steps: 1e9, schedule: () => 0 }));
+    const batches = (step: number): Rows => {
+      if (performance.now() - started > 2000) throw new Error('the timer had no turn');
+      return rows(step, 2);
+    };
+    const { aborted, steps } = await train(
+      regression(weight(), { batches, signal: stop.signal, steps: 1e9 }),
+    );
     expect({ aborted, some: steps > 1 }).toEqual({ aborted: true, some: true });
-    expect(performance.now() - started).toBeLessThan(2000);
   });
 });
 
@@ -278,7 +354,12 @@ describe('onStep', () => {
       losses.map((loss, step) => ({ step, steps: 4, loss, lr: schedule(step), tokens: 2 + 3 })),
     );
     for (const { tokensPerSecond } of events.slice(1)) expect(tokensPerSecond).toBeLessThan(5 / 0.0015);
-    expect(events.map((e) => Number.isFinite(e.tokensPerSecond) && e.tokensPerSecond > 0)).toEqual([true, true, true, true]);
+    expect(events.map((e) => Number.isFinite(e.tokensPerSecond) && e.tokensPerSecond > 0)).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
     expect(events[1].secondsLeft).toBeGreaterThan(2 * 0.0015);
     expect(events[3].secondsLeft).toBe(0);
   });

@@ -77,7 +77,7 @@ function walk(
   const { records, leads } = between(loss, wanted);
   const consume = !options.retain && !options.createGraph;
   const seed = options.cotangent ?? filled(loss, 1);
-  const gradients = new Map<Tensor, Tensor>([[loss, options.createGraph ? seed : alias(seed)]]);
+  const gradients = new Map<Tensor, Tensor>([[loss, options.createGraph && seed.tracked ? seed : alias(seed)]]);
   const accumulate = (x: Tensor, g: Tensor): void => {
     const sofar = gradients.get(x);
     gradients.set(x, sofar ? add(sofar, g) : g);
@@ -110,7 +110,7 @@ function walk(
 
 /** g, or a copy of it if its memory is shared with another tensor or its elements share some: a parameter twice, a constant. */
 function own(g: Tensor): Tensor {
-  return g.record || (g.hold.memory.holders === 1 && isContiguous(g.view)) ? g : copy(g);
+  return g.record || (!g.kept && g.hold.memory.holders === 1 && isContiguous(g.view)) ? g : copy(g);
 }
 
 /** The gradients that one record passes to those of its inputs that lead to a wanted tensor. */

@@ -51,7 +51,9 @@ export function release(hold: Hold, reason: string): void {
   if (--hold.memory.holders === 0) hold.memory.backend.free(hold.memory.buffer);
 }
 
+/** This folder, as stack traces name it. */
+const HERE = new URL('.', import.meta.url).pathname;
 function callerOutsideCore(): string | undefined {
   const lines = new Error().stack?.split('\n').slice(1) ?? [];
-  return (lines.find((line) => !line.includes('/core/')) ?? lines.at(-1))?.trim();
+  return (lines.find((line) => !line.includes(HERE)) ?? lines.at(-1))?.trim();
 }

@@ -12,7 +12,12 @@ export function cpu(): Backend {
   const memory = new Memory();
   return {
     name: 'cpu',
-    info: { adapter: 'plain TypeScript, one thread', features: [], dtypes: ['f32', 'f64', 'i32'], roundoff: 2 ** -24 },
+    info: {
+      adapter: 'plain TypeScript, one thread',
+      features: [],
+      dtypes: ['f32', 'f64', 'i32'],
+      roundoff: 2 ** -24,
+    },
     alloc: (length, type) => memory.alloc(length, type),
     free: (buffer) => memory.free(buffer),
     write(buffer, data, at = 0) {

@@ -1,125 +1,127 @@
 /**
- * One loop for each scalar function: o[p + e] = fn(a[i + e], b[j + e], c[k + e]) for e < n. Each result is rounded to
- * the array's type when it is stored, so that a fused expression gives the same bits as its parts.
- * The loops are written out: V8 specialises a loop for the arrays it has met, and these meet one type in most programs.
+ * One loop for each scalar function, over registers: r[o | e] = fn(r[a | e], r[b | e], r[c | e]) for e < n. A register is
+ * a block of the register file `r` that begins at a multiple of the block's length, a power of two. Each result is
+ * rounded to the file's type when it is stored, so that a fused expression gives the same bits as its parts.
+ *
+ * The file is a constant of the closures: V8 then knows its address and length, which halves the time of a loop.
  */
 import type { expr } from '@bax/core';
 import { erf, sigmoid } from './functions.ts';
 
-export type Block = Float32Array | Float64Array | Int32Array;
-type Kernel<B> = (o: B, p: number, n: number, a: B, i: number, b: B, j: number, c: B, k: number) => void;
-export type Kernels<B> = Readonly<Record<expr.Fn, Kernel<B>>>;
+export type RegisterFile = Float32Array | Float64Array | Int32Array;
+type Kernel = (n: number, o: number, a: number, b: number, c: number) => void;
+export type Kernels = Readonly<Record<expr.Fn, Kernel>>;
 
-export const floatKernels: Kernels<Float32Array | Float64Array> = {
-  add(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] + b[j + e];
+export const floatKernels = (r: Float32Array | Float64Array): Kernels => ({
+  add(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] + r[b | e];
   },
-  sub(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] - b[j + e];
+  sub(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] - r[b | e];
   },
-  mul(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] * b[j + e];
+  mul(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] * r[b | e];
   },
-  div(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] / b[j + e];
+  div(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] / r[b | e];
   },
-  min(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.min(a[i + e], b[j + e]);
+  min(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.min(r[a | e], r[b | e]);
   },
-  max(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.max(a[i + e], b[j + e]);
+  max(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.max(r[a | e], r[b | e]);
   },
-  pow(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] ** b[j + e];
+  pow(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] ** r[b | e];
   },
-  lt(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] < b[j + e] ? 1 : 0;
+  lt(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] < r[b | e] ? 1 : 0;
   },
-  le(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] <= b[j + e] ? 1 : 0;
+  le(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] <= r[b | e] ? 1 : 0;
   },
-  eq(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] === b[j + e] ? 1 : 0;
+  eq(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] === r[b | e] ? 1 : 0;
   },
-  select(o, p, n, a, i, b, j, c, k) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] !== 0 ? b[j + e] : c[k + e];
+  select(n, o, a, b, c) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] !== 0 ? r[b | e] : r[c | e];
   },
-  neg(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = -a[i + e];
+  neg(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = -r[a | e];
   },
-  abs(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.abs(a[i + e]);
+  abs(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.abs(r[a | e]);
   },
-  floor(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.floor(a[i + e]);
+  floor(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.floor(r[a | e]);
   },
-  sqrt(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.sqrt(a[i + e]);
+  sqrt(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.sqrt(r[a | e]);
   },
-  exp(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.exp(a[i + e]);
+  exp(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.exp(r[a | e]);
   },
-  log(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.log(a[i + e]);
+  log(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.log(r[a | e]);
   },
-  tanh(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.tanh(a[i + e]);
+  tanh(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.tanh(r[a | e]);
   },
-  sigmoid(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = sigmoid(a[i + e]);
+  sigmoid(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = sigmoid(r[a | e]);
   },
-  sin(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.sin(a[i + e]);
+  sin(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.sin(r[a | e]);
   },
-  cos(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.cos(a[i + e]);
+  cos(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.cos(r[a | e]);
   },
-  erf(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = erf(a[i + e]);
+  erf(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = erf(r[a | e]);
   },
   ushr: refuse('ushr', 'floats'),
-};
+});
 
 /** i32 arithmetic wraps. What has no meaning in integers is refused. */
-export const intKernels: Kernels<Int32Array> = {
-  add(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] + b[j + e];
+export const intKernels = (r: Int32Array): Kernels => ({
+  add(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] + r[b | e];
   },
-  sub(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] - b[j + e];
+  sub(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] - r[b | e];
   },
-  mul(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.imul(a[i + e], b[j + e]);
+  mul(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.imul(r[a | e], r[b | e]);
   },
-  min(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.min(a[i + e], b[j + e]);
+  min(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.min(r[a | e], r[b | e]);
   },
-  max(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.max(a[i + e], b[j + e]);
+  max(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.max(r[a | e], r[b | e]);
   },
-  lt(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] < b[j + e] ? 1 : 0;
+  lt(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] < r[b | e] ? 1 : 0;
   },
-  le(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] <= b[j + e] ? 1 : 0;
+  le(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] <= r[b | e] ? 1 : 0;
   },
-  eq(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] === b[j + e] ? 1 : 0;
+  eq(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] === r[b | e] ? 1 : 0;
   },
-  select(o, p, n, a, i, b, j, c, k) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] !== 0 ? b[j + e] : c[k + e];
+  select(n, o, a, b, c) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] !== 0 ? r[b | e] : r[c | e];
   },
-  ushr(o, p, n, a, i, b, j) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e] >>> b[j + e];
+  ushr(n, o, a, b) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e] >>> r[b | e];
   },
-  neg(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = -a[i + e];
+  neg(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = -r[a | e];
   },
-  abs(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = Math.abs(a[i + e]);
+  abs(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = Math.abs(r[a | e]);
   },
-  floor(o, p, n, a, i) {
-    for (let e = 0; e < n; e++) o[p + e] = a[i + e];
+  floor(n, o, a) {
+    for (let e = 0; e < n; e++) r[o | e] = r[a | e];
   },
   div: refuse('div', 'i32'),
   pow: refuse('pow', 'i32'),
@@ -131,7 +133,7 @@ export const intKernels: Kernels<Int32Array> = {
   sin: refuse('sin', 'i32'),
   cos: refuse('cos', 'i32'),
   erf: refuse('erf', 'i32'),
-};
+});
 
 function refuse(fn: expr.Fn, type: string): () => never {
   return () => {

@@ -1,25 +1,40 @@
 /**
- * Elementwise functions, a block of elements at a time: each instruction of the compiled expression runs over the
- * whole block before the next, so that interpreting costs nothing per element and each value is rounded to the
- * compute type. https://numexpr.readthedocs.io works the same way.
+ * Elementwise functions, a block of elements at a time: the inputs' blocks are copied to registers, each instruction of
+ * the compiled expression runs over whole registers, the results are copied out. So interpreting costs nothing per
+ * element, any strides and storage types meet the same few loops, and an output may be an input.
+ * https://github.com/pydata/numexpr works the same way.
  */
 import { sizeOf } from '@bax/core';
-import type { DType, ScalarFn, TypedArray, View } from '@bax/core';
+import type { DType, ScalarFn, View } from '@bax/core';
 import { floatKernels, intKernels } from './kernels.ts';
-import type { Block, Kernels } from './kernels.ts';
+import type { Kernels, RegisterFile } from './kernels.ts';
 import { arrayOf } from './memory.ts';
 import { programOf } from './program.ts';
-import { isContiguous, load, rowsOf, store } from './view.ts';
+import { load, rowsOf, store } from './view.ts';
 
-/** Elements in a block: a dozen blocks of f32 stay in the first-level cache. */
-export const BLOCK = 512;
+/** Elements in a register file, and the most that one register takes of them: a power of two. */
+const FILE = 2 ** 16;
+const BLOCK = 1024;
 
-const newBlock: Record<DType, () => Block> = {
-  f32: () => new Float32Array(BLOCK),
-  f64: () => new Float64Array(BLOCK),
-  i32: () => new Int32Array(BLOCK),
+interface Machine {
+  readonly file: RegisterFile;
+  readonly kernels: Kernels;
+}
+const build: Record<DType, () => Machine> = {
+  f32() {
+    const file = new Float32Array(FILE);
+    return { file, kernels: floatKernels(file) };
+  },
+  f64() {
+    const file = new Float64Array(FILE);
+    return { file, kernels: floatKernels(file) };
+  },
+  i32() {
+    const file = new Int32Array(FILE);
+    return { file, kernels: intKernels(file) };
+  },
 };
-const scratch: Record<DType, Block[]> = { f32: [], f64: [], i32: [] };
+const machines: Partial<Record<DType, Machine>> = {};
 
 export function map(
   fn: ScalarFn,
@@ -29,54 +44,38 @@ export function map(
 ): void {
   const size = sizeOf(outputs[0].shape);
   if (size === 0) return;
+  const { file, kernels } = (machines[fn.type] ??= build[fn.type]());
   const program = programOf(fn);
-  const { instructions } = program;
-  const kernels = (fn.type === 'i32' ? intKernels : floatKernels) as Kernels<Block>;
+  let block = BLOCK;
+  while (block * program.registers > FILE) block /= 2;
 
-  // A register is a place: a scratch block, or the tensor itself at the block's first element.
-  const at = new Array<number>(program.registers).fill(0);
-  const blocks = scratch[fn.type];
-  while (blocks.length < program.registers) blocks.push(newBlock[fn.type]());
-  const registers = blocks.slice(0, program.registers);
-
-  const width = Math.min(size, BLOCK);
-  for (let i = 0; i < program.scalars; i++) registers[program.inputs + i].fill(scalars[i], 0, width);
-  program.constants.forEach((value, i) => registers[program.inputs + program.scalars + i].fill(value, 0, width));
-
-  const direct: { register: number; offset: number }[] = [];
-  const loads: { register: number; data: TypedArray; rows: ReturnType<typeof rowsOf> }[] = [];
-  inputs.forEach((view, register) => {
-    const data = arrayOf(view.buffer);
-    const rows = rowsOf(view);
-    // What one of several outputs overwrites is copied first: the others may still have to read it.
-    const kept = outputs.length === 1 || outputs.every((out) => out.buffer !== view.buffer);
-    if (kept && view.buffer.type === fn.type && isContiguous(rows)) {
-      registers[register] = data as Block;
-      direct.push({ register, offset: view.offset });
-    } else loads.push({ register, data, rows });
-  });
-
-  const computed = program.inputs + program.scalars + program.constants.length;
-  const stores: { register: number; data: TypedArray; rows: ReturnType<typeof rowsOf> }[] = [];
-  outputs.forEach((view, i) => {
+  const sources = inputs.map((view, i) => ({
+    data: arrayOf(view.buffer),
+    rows: rowsOf(view),
+    at: i * block,
+  }));
+  const targets = outputs.map((view, i) => {
     if (view.buffer.type === 'f16' || view.buffer.type === 'bf16')
       throw new Error(`cpu: map cannot write ${view.buffer.type}`);
-    const data = arrayOf(view.buffer);
-    const rows = rowsOf(view);
-    const register = program.outputs[i];
-    const first = register >= computed && program.outputs.indexOf(register) === i;
-    if (first && view.buffer.type === fn.type && isContiguous(rows)) {
-      registers[register] = data as Block;
-      direct.push({ register, offset: view.offset });
-    } else stores.push({ register, data, rows });
+    return {
+      data: arrayOf(view.buffer),
+      rows: rowsOf(view),
+      at: program.outputs[i] * block,
+    };
   });
+  const width = Math.min(size, block);
+  let at = program.inputs * block;
+  for (let i = 0; i < program.scalars; i++, at += block) file.fill(scalars[i], at, at + width);
+  for (const value of program.constants) {
+    file.fill(value, at, at + width);
+    at += block;
+  }
 
-  for (let from = 0; from < size; from += BLOCK) {
-    const n = Math.min(BLOCK, size - from);
-    for (const { register, offset } of direct) at[register] = offset + from;
-    for (const { register, data, rows } of loads) load(data, rows, from, n, registers[register], 0);
-    for (const { fn: name, o, a, b, c } of instructions)
-      kernels[name](registers[o], at[o], n, registers[a], at[a], registers[b], at[b], registers[c], at[c]);
-    for (const { register, data, rows } of stores) store(data, rows, from, n, registers[register], at[register]);
+  for (let from = 0; from < size; from += block) {
+    const n = Math.min(block, size - from);
+    for (const x of sources) load(x.data, x.rows, from, n, file, x.at);
+    for (const { fn: name, o, a, b, c } of program.instructions)
+      kernels[name](n, o * block, a * block, b * block, c * block);
+    for (const y of targets) store(y.data, y.rows, from, n, file, y.at);
   }
 }

@@ -94,8 +94,10 @@ function thin(many: Operand, few: Operand, k: number, out: Target): void {
       for (let x = 0; x < k; x++) vector[x] = valueAt(few, from + x * few.step);
       for (let r = 0; r < many.count; r += 4) {
         const lines = Math.min(4, many.count - r);
-        if (lines === 4 && !many.widen) fourDots(many.data, many.starts[i] + r * many.line, many.line, many.step, vector, sums);
-        else for (let y = 0; y < lines; y++) sums[y] = dot(many, many.starts[i] + (r + y) * many.line, vector);
+        if (lines === 4 && !many.widen)
+          fourDots(many.data, many.starts[i] + r * many.line, many.line, many.step, vector, sums);
+        else
+          for (let y = 0; y < lines; y++) sums[y] = dot(many, many.starts[i] + (r + y) * many.line, vector);
         let p = out.starts[i] + r * row + c * column;
         for (let y = 0; y < lines; y++, p += row) data[p] = (accumulate ? data[p] : 0) + scale * sums[y];
       }
@@ -146,7 +148,8 @@ function integers(a: Operand, b: Operand, k: number, out: Target): void {
         let p = a.starts[i] + r * a.line;
         let q = b.starts[i] + c * b.line;
         let sum = 0;
-        for (let x = 0; x < k; x++, p += a.step, q += b.step) sum = (sum + Math.imul(valueAt(a, p), valueAt(b, q))) | 0;
+        for (let x = 0; x < k; x++, p += a.step, q += b.step)
+          sum = (sum + Math.imul(valueAt(a, p), valueAt(b, q))) | 0;
         const at = starts[i] + r * row + c * column;
         data[at] = (accumulate ? data[at] : 0) + scale * sum;
       }

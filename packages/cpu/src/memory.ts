@@ -51,7 +51,12 @@ export class Memory {
   }
 
   report(): MemoryReport {
-    return { live: this.live, pooled: this.pooled, peak: this.peak, buffers: this.buffers };
+    return {
+      live: this.live,
+      pooled: this.pooled,
+      peak: this.peak,
+      buffers: this.buffers,
+    };
   }
 
   private drain(): void {

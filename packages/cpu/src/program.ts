@@ -53,7 +53,8 @@ function compile(fn: ScalarFn): Program {
     const [a, b, c] = node.args.map((arg) => register.get(arg)!);
     // Given back before the result takes one: an instruction may overwrite its own argument, element by element.
     for (const arg of new Set(node.args)) {
-      if (arg.kind === 'call' && lastUse.get(arg) === node && !fn.outputs.includes(arg)) free.push(register.get(arg)!);
+      if (arg.kind === 'call' && lastUse.get(arg) === node && !fn.outputs.includes(arg))
+        free.push(register.get(arg)!);
     }
     const o = fn.outputs.includes(node) ? registers++ : (free.pop() ?? registers++);
     register.set(node, o);

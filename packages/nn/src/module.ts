@@ -27,11 +27,12 @@ export abstract class Module {
     });
   }
 
-  /** Every module of the tree by path, this one first, and sets each one's `path`. */
+  /** Every module of the tree by path, this one first. Sets each one's `path`, unless this is a part of a tree with names. */
   namedModules(): Map<string, Module> {
     const found = new Map<string, Module>();
+    const isRoot = this.path === '';
     const visit = (module: Module, path: string): void => {
-      module.path = path;
+      if (isRoot) module.path = path;
       found.set(path, module);
       for (const [name, child] of module.children()) visit(child, path === '' ? name : `${path}.${name}`);
     };
@@ -105,6 +106,7 @@ export function transform<M extends Module>(root: M, replace: Replacement): M {
     return tensors.get(value);
   };
   const copy = visit(root, '') as M;
+  copy.path = ''; // a root of its own, even if it is the copy of a part
   copy.namedModules();
   return copy;
 }

@@ -6,6 +6,8 @@ export interface PerplexityOptions {
   /** Tokens of a window; each starts without memory of the one before. Default: the model's context. */
   readonly context?: number;
   readonly batch?: number;
+  /** At most so many windows, evenly spaced over the text. Default: all. */
+  readonly limit?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
 }
@@ -19,12 +21,13 @@ export async function perplexity(
   tokens: Int32Array,
   options: PerplexityOptions = {},
 ): Promise<number> {
-  const { context = model.config.n_positions, batch = 8, signal, onProgress } = options;
-  const total = Math.floor((tokens.length - 1) / context) * context;
+  const { context = model.config.n_positions, batch = 8, limit = Infinity, signal, onProgress } = options;
+  const total = Math.min(limit, Math.floor((tokens.length - 1) / context)) * context;
   let [sum, done] = [0, 0];
   for (const { ids, targets, validTokens } of allWindows(tokens, {
     context,
     batch,
+    limit,
     backend: model.transformer.wte.weight.backend,
   })) {
     signal?.throwIfAborted();

@@ -54,18 +54,21 @@ export function randomWindows(
   return windowsAt(tokens, starts, context, backend);
 }
 
-/** The text once, front to back, in windows that do not overlap; what is left at the end is dropped. */
+/**
+ * The text in windows that do not overlap, front to back; what is left at the end is dropped. With a `limit`, only so
+ * many windows, evenly spaced over the text.
+ */
 export function* allWindows(
   tokens: Int32Array,
-  { context, batch, backend }: WindowOptions,
+  { context, batch, backend, limit = Infinity }: Omit<WindowOptions, 'seed'> & { readonly limit?: number },
 ): Generator<TextBatch> {
   const places = Math.floor((tokens.length - 1) / context);
   if (places < 1)
     throw new BaxError(
       `the text has ${tokens.length} tokens, too few for one window of ${context} and the token after it`,
     );
-  for (let at = 0; at < places; at += batch) {
-    const starts = Array.from({ length: Math.min(batch, places - at) }, (_, i) => (at + i) * context);
-    yield windowsAt(tokens, starts, context, backend);
-  }
+  const count = Math.min(places, limit);
+  const starts = Array.from({ length: count }, (_, i) => Math.floor((i * places) / count) * context);
+  for (let at = 0; at < count; at += batch)
+    yield windowsAt(tokens, starts.slice(at, at + batch), context, backend);
 }

@@ -50,14 +50,12 @@ export interface TrainEvent {
 
 export interface TrainOptions<B extends TrainBatch> {
   /**
-   * The mean loss over a micro-batch's valid tokens; a scalar. What it makes is freed at the end of the step.
-   */
-  readonly loss: (batch: B, context: TrainContext) => Tensor;
-  /**
-   * The micro-batch: a function of its arguments alone, so that training can be resumed. What it makes is
-   * freed too.
+   * The micro-batch: a function of its arguments alone, so that training can be resumed. The tensors that it
+   * makes are freed at the end of the step. (Written before `loss`, it gives that its type.)
    */
   readonly batches: (step: number, micro: number) => B;
+  /** The mean loss over a micro-batch's valid tokens; a scalar. What it makes is freed, too. */
+  readonly loss: (batch: B, context: TrainContext) => Tensor;
   /** Trains steps `startStep` to `steps` − 1. */
   readonly steps: number;
   readonly optimizer: Optimizer;

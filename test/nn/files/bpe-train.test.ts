@@ -103,6 +103,9 @@ test('an impossible vocabulary is refused', async () => {
   expect(await failure(() => trainBpe([], { vocabSize: 300, specialTokens: ['a'] }))).toBe(
     "trainBpe: special token 'a' is shorter than two characters",
   );
+  expect(await failure(() => trainBpe(['the the'], { vocabSize: 300, specialTokens: ['Ġthe'] }))).toBe(
+    "trainBpe: special token 'Ġthe' is spelled like a learnt one",
+  );
 });
 
 test('training can be aborted before and while it runs', async () => {

@@ -91,6 +91,7 @@ test('numbers and escapes are those of JSON.parse', () => {
   const numbers =
     '0 -0 1 -1 1.5 1e3 1E+3 1e-3 0.1 123456789012345678901234567890 1e400 -1e-400 5e-324 01 1. .5 +1 1e 1e+ - -a 0x1 NaN Infinity';
   for (const text of numbers.split(' ')) agrees(text);
+  for (let code = 0; code < 256; code++) agrees(`"${String.fromCharCode(code)}"`);
   for (const text of [
     '"\\n\\u00e9\\ud83d\\ude00\\/\\""',
     '"\\ud800"',

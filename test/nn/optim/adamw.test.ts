@@ -34,7 +34,9 @@ describe('P39: AdamW in closed form', () => {
         for (let t = 1; t <= 60; t++) {
           optimizer.step([g]);
           want = want.map((theta, i) => closed(theta, entries[i][1], lr, weightDecay));
-          const errors = values(param).map((theta, i) => Math.abs(theta - want[i]) / (Math.abs(entries[i][0]) + t * lr));
+          const errors = values(param).map(
+            (theta, i) => Math.abs(theta - want[i]) / (Math.abs(entries[i][0]) + t * lr),
+          );
           expect(Math.max(...errors)).toBeLessThanOrEqual(1e-13);
         }
       },
@@ -100,20 +102,27 @@ it('is algorithm 2 of the paper for gradients that change, and decays apart', ()
     eps: fc.constantFrom(1e-8, 1e-2),
   });
   const gradients = fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: 1, maxLength: 12 });
-  const property = fc.property(start, gradients, settings, (theta0, gs, { lr, weightDecay, beta1, beta2, eps }) => {
-    const param = f64([theta0]);
-    const optimizer = adamW([param], { lr, weightDecay, betas: [beta1, beta2], eps });
-    let [theta, m, v] = [theta0, 0, 0];
-    gs.forEach((g, i) => {
-      optimizer.step([f64([g])]);
-      m = beta1 * m + (1 - beta1) * g;
-      v = beta2 * v + (1 - beta2) * g * g;
-      const [mHat, vHat] = [m / (1 - beta1 ** (i + 1)), v / (1 - beta2 ** (i + 1))];
-      theta = theta - lr * (mHat / (Math.sqrt(vHat) + eps) + weightDecay * theta);
-      // ε is added to a root that may be as small: what m lost to cancellation counts by η/ε.
-      expect(Math.abs(values(param)[0] - theta)).toBeLessThanOrEqual(1e-13 * (1 + Math.abs(theta)) + (1e-15 * lr) / eps);
-    });
-  });
+  const property = fc.property(
+    start,
+    gradients,
+    settings,
+    (theta0, gs, { lr, weightDecay, beta1, beta2, eps }) => {
+      const param = f64([theta0]);
+      const optimizer = adamW([param], { lr, weightDecay, betas: [beta1, beta2], eps });
+      let [theta, m, v] = [theta0, 0, 0];
+      gs.forEach((g, i) => {
+        optimizer.step([f64([g])]);
+        m = beta1 * m + (1 - beta1) * g;
+        v = beta2 * v + (1 - beta2) * g * g;
+        const [mHat, vHat] = [m / (1 - beta1 ** (i + 1)), v / (1 - beta2 ** (i + 1))];
+        theta = theta - lr * (mHat / (Math.sqrt(vHat) + eps) + weightDecay * theta);
+        // ε is added to a root that may be as small: what m lost to cancellation counts by η/ε.
+        expect(Math.abs(values(param)[0] - theta)).toBeLessThanOrEqual(
+          1e-13 * (1 + Math.abs(theta)) + (1e-15 * lr) / eps,
+        );
+      });
+    },
+  );
   fc.assert(property, { numRuns: 300 });
 });
 
@@ -154,7 +163,9 @@ describe('torch.optim.AdamW', () => {
         const [before, got] = [await start.readFloat(name, 'f64'), values(params.get(name)!)];
         expect(got.some((x, i) => x !== before[i])).toBe(true);
         const u = to === 'f64' ? 2 ** -53 : f32u;
-        got.forEach((x, i) => expect(Math.abs(x - after[i])).toBeLessThanOrEqual(8 * u * (Math.abs(after[i]) + 1e-2)));
+        got.forEach((x, i) =>
+          expect(Math.abs(x - after[i])).toBeLessThanOrEqual(8 * u * (Math.abs(after[i]) + 1e-2)),
+        );
       }
     }
     await Promise.all([start.close(), expected.close()]);
@@ -163,14 +174,17 @@ describe('torch.optim.AdamW', () => {
 
 describe('a step', () => {
   it('with lr 0 keeps the bits of the parameters and moves the state', () => {
-    const property = fc.property(fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1 }), (theta) => {
-      const param = f32(theta);
-      const before = values(param);
-      const optimizer = adamW([param], { lr: 0.1 });
-      optimizer.step([f32(theta.map(() => -3))], 0);
-      expect(values(param)).toEqual(before);
-      expect(values(optimizer.stateTensors().get('0.exp_avg_sq')!)[0]).toBeGreaterThan(0);
-    });
+    const property = fc.property(
+      fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1 }),
+      (theta) => {
+        const param = f32(theta);
+        const before = values(param);
+        const optimizer = adamW([param], { lr: 0.1 });
+        optimizer.step([f32(theta.map(() => -3))], 0);
+        expect(values(param)).toEqual(before);
+        expect(values(optimizer.stateTensors().get('0.exp_avg_sq')!)[0]).toBeGreaterThan(0);
+      },
+    );
     fc.assert(property);
   });
 
@@ -195,7 +209,11 @@ describe('a step', () => {
   it('decays as the group, the option and the predicate say, and scales the rate by the group', () => {
     const [w, b, fast] = [f64([1]), f64([1]), f64([1])];
     const groups = [{ params: new Map([['w', w], ['b', b]]) }, { params: [fast], lrRatio: 4, weightDecay: 0.5 }]; // prettier-ignore
-    const optimizer = adamW(groups, { lr: 0.1, weightDecay: 0.2, decay: (p, name) => isTensor(p) && name !== 'b' });
+    const optimizer = adamW(groups, {
+      lr: 0.1,
+      weightDecay: 0.2,
+      decay: (p, name) => isTensor(p) && name !== 'b',
+    });
     expect(optimizer.params).toEqual([w, b, fast]);
     optimizer.step([f64([0]), f64([0]), f64([0])]);
     expect([w, b, fast].map((p) => values(p)[0])).toEqual([1 - 0.1 * 0.2, 1, 1 - 0.4 * 0.5]);

@@ -7,7 +7,9 @@ import { f32, f64, freshBackend, values } from './support.ts';
 let { backend } = freshBackend();
 beforeEach(() => ({ backend } = freshBackend()));
 
-const real = fc.tuple(fc.double({ min: -10, max: 10, noNaN: true }), fc.constantFrom(-1, 0, 1)).map(([p, s]) => s * 2 ** p);
+const real = fc
+  .tuple(fc.double({ min: -10, max: 10, noNaN: true }), fc.constantFrom(-1, 0, 1))
+  .map(([p, s]) => s * 2 ** p);
 const gradients = fc.array(fc.array(real, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 4 });
 const norm = (all: number[][]): number => Math.hypot(...all.flat());
 
@@ -40,9 +42,13 @@ describe('P41: clipping', () => {
   it('splitting a tensor in two changes nothing; f64', () => {
     const property = fc.property(fc.array(real, { minLength: 2, maxLength: 9 }), fc.nat(), (all, at) => {
       const cut = 1 + (at % (all.length - 1));
-      const [whole, parts] = [[f64(all)], [f64(all.slice(0, cut)), f64(all.slice(cut))]].map((g) => clipGradNorm(g, 0.5));
+      const [whole, parts] = [[f64(all)], [f64(all.slice(0, cut)), f64(all.slice(cut))]].map((g) =>
+        clipGradNorm(g, 0.5),
+      );
       const [a, b] = [whole, parts].map((r) => r.grads.flatMap(values));
-      expect(Math.abs(values(whole.norm)[0] - values(parts.norm)[0])).toBeLessThanOrEqual(1e-14 * values(whole.norm)[0]);
+      expect(Math.abs(values(whole.norm)[0] - values(parts.norm)[0])).toBeLessThanOrEqual(
+        1e-14 * values(whole.norm)[0],
+      );
       a.forEach((x, i) => expect(Math.abs(x - b[i])).toBeLessThanOrEqual(1e-14 * Math.abs(x)));
     });
     fc.assert(property);
@@ -74,6 +80,8 @@ it('leaves nothing behind but what it returns, and does not touch its input', ()
 
 it('refuses what has no meaning', () => {
   for (const c of [0, -1, NaN, Infinity])
-    expect(() => clipGradNorm([f32([1])], c)).toThrow(`clipGradNorm: maxNorm is ${c}; it must be a finite number above 0`);
+    expect(() => clipGradNorm([f32([1])], c)).toThrow(
+      `clipGradNorm: maxNorm is ${c}; it must be a finite number above 0`,
+    );
   expect(() => gradNorm([])).toThrow('gradNorm: there are no gradients');
 });

@@ -10,7 +10,10 @@ beforeEach(() => ({ backend } = freshBackend()));
 
 const kinds: [string, (params: ReadonlyMap<string, Tensor>) => Optimizer][] = [
   ['adamW', (params) => adamW(params, { lr: 0.03 })],
-  ['sgd with momentum', (params) => sgd(params, { lr: 0.03, momentum: 0.9, nesterov: true, weightDecay: 0.1 })],
+  [
+    'sgd with momentum',
+    (params) => sgd(params, { lr: 0.03, momentum: 0.9, nesterov: true, weightDecay: 0.1 }),
+  ],
   ['sgd', (params) => sgd(params, { lr: 0.03 })],
 ];
 
@@ -21,7 +24,9 @@ describe.each(kinds)('%s', (_, make) => {
     const property = fc.property(steps, fc.nat(5), fc.constantFrom(f32, f64), (gradients, n, float) => {
       const start = (): Map<string, Tensor> => new Map([['a', float([0.3])], ['b', float([-1.7])]]); // prettier-ignore
       const run = (optimizer: Optimizer, from: number, to: number): void =>
-        gradients.slice(from, to).forEach(([a, b], i) => optimizer.step([float([a]), float([b])], 0.1 / (from + i + 1)));
+        gradients
+          .slice(from, to)
+          .forEach(([a, b], i) => optimizer.step([float([a]), float([b])], 0.1 / (from + i + 1)));
 
       const whole = start();
       const one = make(whole);
@@ -30,7 +35,11 @@ describe.each(kinds)('%s', (_, make) => {
       const first = start();
       const before = make(first);
       run(before, 0, n);
-      const saved = { params: allValues(first), state: allValues(before.stateTensors()), count: before.stepCount };
+      const saved = {
+        params: allValues(first),
+        state: allValues(before.stateTensors()),
+        count: before.stepCount,
+      };
       before.dispose();
 
       const second = new Map(Object.entries(saved.params).map(([name, v]) => [name, float(v)]));
@@ -51,20 +60,29 @@ describe('state', () => {
     const before = backend.memory().live;
     const optimizer = scope(() => [adamW(new Map([['h.0.w', w], ['h.0.b', b]]))])[0]; // prettier-ignore
     const state = optimizer.stateTensors();
-    expect([...state.keys()]).toEqual(['h.0.w.exp_avg', 'h.0.w.exp_avg_sq', 'h.0.b.exp_avg', 'h.0.b.exp_avg_sq']);
+    expect([...state.keys()]).toEqual([
+      'h.0.w.exp_avg',
+      'h.0.w.exp_avg_sq',
+      'h.0.b.exp_avg',
+      'h.0.b.exp_avg_sq',
+    ]);
     expect(backend.memory().live - before).toBe(2 * (w.bytes + b.bytes));
     scope(() => optimizer.step([f32([1, 1, 1]), f64([1])]));
     expect(values(state.get('h.0.b.exp_avg')!)[0]).toBeCloseTo(0.1, 15);
     optimizer.dispose();
     optimizer.dispose();
     expect(backend.memory().live).toBe(before);
-    expect(() => optimizer.step([f32([1, 1, 1]), f64([1])])).toThrow("this tensor was freed by adamW's dispose()");
+    expect(() => optimizer.step([f32([1, 1, 1]), f64([1])])).toThrow(
+      "this tensor was freed by adamW's dispose()",
+    );
     expect(values(w)).toHaveLength(3);
   });
 
   it('of a list is named by position, across groups', () => {
     const optimizer = sgd([{ params: [f32([1])] }, { params: [f32([1]), f32([1])] }], { momentum: 0.5 });
-    expect([...optimizer.stateTensors().keys()]).toEqual(['0', '1', '2'].map((name) => `${name}.momentum_buffer`));
+    expect([...optimizer.stateTensors().keys()]).toEqual(
+      ['0', '1', '2'].map((name) => `${name}.momentum_buffer`),
+    );
   });
 
   it.each([
@@ -90,7 +108,9 @@ describe('state', () => {
     expect(() => optimizer.load(state, 7)).toThrow(message);
     expect(allValues(optimizer.stateTensors())).toEqual(before);
     expect(optimizer.stepCount).toBe(1);
-    expect(() => optimizer.load(optimizer.stateTensors(), 1.5)).toThrow('adamW: stepCount is 1.5; it must be an integer from 0');
+    expect(() => optimizer.load(optimizer.stateTensors(), 1.5)).toThrow(
+      'adamW: stepCount is 1.5; it must be an integer from 0',
+    );
   });
 });
 
@@ -102,9 +122,15 @@ describe('refuses', () => {
     const elsewhere = tensor([1], { backend: cpu() });
     expect(() => optimizer.step([g])).toThrow('adamW: got 1 gradients for 2 parameters');
     expect(() => optimizer.step([g, g])).toThrow("adamW: the gradient of '1' is [2], its parameter [1]");
-    expect(() => optimizer.step([g, f64([1])])).toThrow("adamW: the gradient of '1' is f64, its parameter f32; cast it");
-    expect(() => optimizer.step([g, elsewhere])).toThrow("adamW: the gradient of '1' is on cpu, its parameter on cpu");
-    expect(() => optimizer.step([g, f32([1])], NaN)).toThrow('adamW: lr is NaN; it must be a finite number from 0');
+    expect(() => optimizer.step([g, f64([1])])).toThrow(
+      "adamW: the gradient of '1' is f64, its parameter f32; cast it",
+    );
+    expect(() => optimizer.step([g, elsewhere])).toThrow(
+      "adamW: the gradient of '1' is on cpu, its parameter on cpu",
+    );
+    expect(() => optimizer.step([g, f32([1])], NaN)).toThrow(
+      'adamW: lr is NaN; it must be a finite number from 0',
+    );
     expect(params.map(values)).toEqual([[1, 2], [3]]);
     expect(optimizer.stepCount).toBe(0);
   });
@@ -118,6 +144,8 @@ describe('refuses', () => {
     expect(() => sgd(twice)).toThrow("sgd: parameters '0' and 'w' are one tensor; give it once");
     expect(() => sgd(named)).toThrow("sgd: two parameters are named 'w'");
     expect(() => sgd([arange(2)])).toThrow("sgd: parameter '0' is i32; only floats are trained");
-    expect(() => sgd([made])).toThrow("sgd: parameter '0' is the result of a recorded op; give the tensor it was made from");
+    expect(() => sgd([made])).toThrow(
+      "sgd: parameter '0' is the result of a recorded op; give the tensor it was made from",
+    );
   });
 });

@@ -46,7 +46,9 @@ describe.each([
 
   it('refuses what has no meaning', () => {
     const from = (options: object): unknown => make({ lr: 1, steps: 5, ...options });
-    expect(() => from({ warmup: 5 })).toThrow(`${make.name}: warmup is 5; it must be an integer from 0 to 4, below steps`);
+    expect(() => from({ warmup: 5 })).toThrow(
+      `${make.name}: warmup is 5; it must be an integer from 0 to 4, below steps`,
+    );
     expect(() => from({ steps: 0 })).toThrow(`${make.name}: steps is 0; it must be an integer from 1`);
     expect(() => from({ lr: NaN })).toThrow(`${make.name}: lr is NaN; it must be a finite number from 0`);
     expect(() => from({ final: -1 })).toThrow(`${make.name}: final is -1; it must be a finite number from 0`);

@@ -17,7 +17,9 @@ describe('P40: SGD on dyadic numbers, bit for bit in f32', () => {
       const optimizer = sgd(new Map([['w', param]]), { lr, momentum: mu });
       for (let t = 1; t <= 8; t++) {
         optimizer.step([f32([g])]);
-        expect(values(optimizer.stateTensors().get('w.momentum_buffer')!)).toEqual([(g * (1 - mu ** t)) / (1 - mu) + 0]);
+        expect(values(optimizer.stateTensors().get('w.momentum_buffer')!)).toEqual([
+          (g * (1 - mu ** t)) / (1 - mu) + 0,
+        ]);
         const sum = (g / (1 - mu)) * (t - (mu * (1 - mu ** t)) / (1 - mu));
         expect(values(param)).toEqual([theta - lr * sum + 0]);
       }
@@ -36,7 +38,9 @@ describe('P40: SGD on dyadic numbers, bit for bit in f32', () => {
       expect(after({ momentum: 0.25 })).toBe(theta - lr * g + 0);
       expect(after({ momentum: 0.25, nesterov: true })).toBe(theta - lr * 1.25 * g + 0);
       expect(after({ weightDecay: wd })).toBe(theta - lr * (g + wd * theta) + 0);
-      expect(after({ weightDecay: wd, momentum: 0.5, nesterov: true })).toBe(theta - lr * 1.5 * (g + wd * theta) + 0);
+      expect(after({ weightDecay: wd, momentum: 0.5, nesterov: true })).toBe(
+        theta - lr * 1.5 * (g + wd * theta) + 0,
+      );
     });
     fc.assert(property);
   });

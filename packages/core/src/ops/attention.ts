@@ -25,8 +25,10 @@ const grouped = (q: Tensor, kvHeads: number): Tensor =>
 
 /** What is broadcast to [B, H, Tq, Tk], as something broadcast to [B, Hkv, G, Tq, Tk]. */
 function byHead(m: Tensor, kvHeads: number): Tensor {
-  if (m.rank < 4) return m;
-  return m.shape[1] === 1 ? reshape(m, m.shape.toSpliced(1, 0, 1)) : grouped(m, kvHeads);
+  if (m.rank < 3) return m;
+  const [heads, tq, tk] = m.shape.slice(-3) as [number, number, number];
+  const split = heads === 1 ? [1, 1] : [kvHeads, heads / kvHeads];
+  return reshape(m, [m.rank === 4 ? m.shape[0]! : 1, ...split, tq, tk]);
 }
 
 /** `scores` [B, Hkv, G, Tq, Tk] with `value` wherever a query must not look. */
@@ -80,8 +82,6 @@ function fits(name: string, m: Tensor, full: Shape): void {
   const both = broadcastShapes(m.shape, full);
   if (!both || !sameShape(both, full))
     fail('attention', `${name} ${showShape(m.shape)} does not broadcast to ${showShape(full)}`);
-  if (m.rank === 3)
-    fail('attention', `${name} ${showShape(m.shape)} has three axes; give two, [queries, keys], or four`);
 }
 
 export const attentionOp: Op<Attrs> = defineOp({
@@ -95,7 +95,7 @@ export const attentionOp: Op<Attrs> = defineOp({
     ];
     const tq = draw.integer(1, 4);
     const [tk, h] = [tq + draw.integer(0, 2), kvHeads * group];
-    const mask = draw.pick([[tq, tk], [tk], [b, 1, 1, tk], [1, h, tq, tk]]);
+    const mask = draw.pick([[tq, tk], [tk], [h, 1, tk], [b, 1, 1, tk], [1, h, tq, tk]]);
     const inputs = [
       { shape: [b, h, tq, d] },
       { shape: [b, kvHeads, tk, d] },

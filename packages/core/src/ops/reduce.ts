@@ -98,6 +98,7 @@ export const logSumExpOp: Op<Axes> = defineOp({
     const top = detach(max(x!, axes, { keepDims: true }));
     return add(log(sum(exp(sub(x!, top)), axes, { keepDims: true })), top);
   },
+  vjp: ({ g, x, y }) => mul(g, exp(sub(x[0]!, y))),
 });
 /** log Σ e^x over `axis`, without overflow. */
 export const logSumExp = (x: Tensor, axis?: AxisArg, options: ReduceOptions = {}): Tensor =>

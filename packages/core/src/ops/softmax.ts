@@ -1,8 +1,8 @@
 import { apply, defineOp, type Draw, type Op, type Sample } from '../op.ts';
 import type { Tensor } from '../tensor.ts';
 import { axisOf, like, wantFloat } from './check.ts';
-import { div, exp, mul, sub } from './elementwise.ts';
-import { detach, logSumExp, max, sum } from './reduce.ts';
+import { div, exp, log, mul, sub } from './elementwise.ts';
+import { detach, max, sum } from './reduce.ts';
 
 interface Axis {
   readonly axis: number;
@@ -32,7 +32,10 @@ export const logSoftmaxOp: Op<Axis> = defineOp({
   name: 'logSoftmax',
   domain: anyAxis,
   out: ([x]) => (wantFloat('logSoftmax', x!), like(x!)),
-  compose: ([x], { axis }) => sub(x!, logSumExp(x!, axis, keepDims)),
+  compose([x], { axis }) {
+    const z = sub(x!, detach(max(x!, axis, keepDims))); // before the logarithm: x − logSumExp(x) would round at the size of x
+    return sub(z, log(sum(exp(z), axis, keepDims)));
+  },
   vjp: ({ g, y, attrs: { axis } }) => sub(g, mul(exp(y), sum(g, axis, keepDims))),
   fused: 'logSoftmax',
 });

@@ -1,5 +1,6 @@
 // The inner loop of BPE training, on ids alone. Counting all pairs anew for each merge would take hours; here a merge
-// touches only the words that contain its pair, and a heap with stale entries finds the next one.
+// touches only the words that contain its pair, and a heap finds the next one. A merge makes new pairs, with its own id,
+// and takes from old ones: so once a pair is on the heap its count only falls, and is looked at again when it comes up.
 
 /** A word as token ids, and how often it is seen. */
 export interface CountedWord {
@@ -16,8 +17,6 @@ interface Pair {
   readonly b: number;
   /** Times seen now. */
   count: number;
-  /** The count it has on the heap, which may be stale; 0 when it is not there. */
-  queued: number;
   /** Words that had it once, some of them no more. */
   readonly words: Set<number>;
 }
@@ -30,7 +29,8 @@ interface Entry {
 
 /**
  * Joins the most frequent pair until `tokens` has `vocabSize` entries or no pair is left, and appends each new token
- * to `tokens`. Returns the joined pairs in their order. Two ways to the same text share one token.
+ * to `tokens`. Returns the joined pairs in their order. No two of them give the same text: what lies between two
+ * boundaries is joined in the same order wherever it occurs.
  */
 export async function mergePairs(
   words: CountedWord[],
@@ -38,10 +38,9 @@ export async function mergePairs(
   vocabSize: number,
   signal?: AbortSignal,
 ): Promise<Merge[]> {
-  const ids = new Map(tokens.map((token, id) => [token, id]));
   const pairs = new PairTable(vocabSize);
   for (const [w, { ids: word, count }] of words.entries()) pairs.count(word, w, count);
-  pairs.requeue();
+  pairs.queue();
 
   const merges: Merge[] = [];
   const rest = resting(signal);
@@ -49,9 +48,7 @@ export async function mergePairs(
     const pair = pairs.pop();
     if (!pair) break;
     const { a, b } = pair;
-    const joined = tokens[a] + tokens[b];
-    const id = ids.get(joined) ?? tokens.push(joined) - 1;
-    ids.set(joined, id);
+    const id = tokens.push(tokens[a] + tokens[b]) - 1;
     merges.push([a, b]);
     for (const w of pair.words) {
       const word = words[w];
@@ -61,8 +58,7 @@ export async function mergePairs(
       pairs.count(shorter, w, word.count);
       word.ids = shorter;
     }
-    pairs.forget(pair);
-    pairs.requeue();
+    pairs.queue();
     await rest();
   }
   return merges;
@@ -96,7 +92,7 @@ function replace(word: Int32Array, a: number, b: number, id: number): Int32Array
 class PairTable {
   readonly pairs = new Map<number, Pair>();
   readonly heap: Entry[] = [];
-  readonly grown = new Set<Pair>();
+  born: Pair[] = [];
   readonly vocabSize: number;
 
   constructor(vocabSize: number) {
@@ -108,42 +104,34 @@ class PairTable {
     for (let i = 0; i + 1 < word.length; i++) {
       const key = word[i] * this.vocabSize + word[i + 1];
       let pair = this.pairs.get(key);
-      if (!pair)
-        this.pairs.set(key, (pair = { a: word[i], b: word[i + 1], count: 0, queued: 0, words: new Set() }));
+      if (!pair) {
+        pair = { a: word[i], b: word[i + 1], count: 0, words: new Set() };
+        this.pairs.set(key, pair);
+        this.born.push(pair);
+      }
       pair.count += count;
-      if (count < 0) continue;
-      pair.words.add(w);
-      this.grown.add(pair);
+      if (count > 0) pair.words.add(w);
     }
   }
 
-  /** Puts the pairs that are seen more often than the heap knows onto it. */
-  requeue(): void {
-    for (const pair of this.grown) if (pair.count > pair.queued) this.push(pair);
-    this.grown.clear();
+  /** Puts the pairs that were new since the last time onto the heap, now that their counts are complete. */
+  queue(): void {
+    for (const pair of this.born) this.push(pair);
+    this.born = [];
   }
 
   /** Takes the most frequent pair, of equals the one with the smaller ids; undefined if none is left. */
   pop(): Pair | undefined {
-    for (;;) {
-      const top = this.take();
-      if (!top) return undefined;
-      const { pair, count } = top;
-      if (count !== pair.queued) continue; // another entry, with a larger count, came later
-      pair.queued = 0;
-      if (pair.count === count) return pair;
-      if (pair.count > 0) this.push(pair);
+    for (let top = this.take(); top; top = this.take()) {
+      if (top.pair.count === top.count) return top.pair;
+      if (top.pair.count > 0) this.push(top.pair);
     }
-  }
-
-  forget(pair: Pair): void {
-    if (pair.count === 0) this.pairs.delete(pair.a * this.vocabSize + pair.b);
+    return undefined;
   }
 
   private push(pair: Pair): void {
     const { heap } = this;
     const entry = { pair, count: pair.count };
-    pair.queued = pair.count;
     let at = heap.push(entry) - 1;
     for (let parent = (at - 1) >> 1; at > 0 && before(entry, heap[parent]); parent = (at - 1) >> 1) {
       heap[at] = heap[parent];

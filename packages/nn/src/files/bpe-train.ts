@@ -37,6 +37,9 @@ export async function trainBpe(
   const counts = await countWords(texts, specialTokens, signal);
   const tokens = ALPHABET.map((byte) => BYTE_TO_CHAR[byte]);
   const merges = await mergePairs(wordsOf(counts), tokens, vocabSize - specialTokens.length, signal);
+  const clash = specialTokens.find((token) => tokens.includes(token));
+  if (clash !== undefined)
+    throw new BaxError(`trainBpe: special token '${clash}' is spelled like a learnt one`);
   return { tokenizer: tokenizerJson(tokens, merges, specialTokens), config: configJson(specialTokens) };
 }
 

@@ -2,7 +2,7 @@
  * Adapters in PEFT's format: adapter_config.json and adapter_model.safetensors, both ways.
  * https://github.com/huggingface/peft/blob/main/docs/source/developer_guides/checkpoint.md
  */
-import { BaxError, fromHost, keep, sameShape, showShape, type Tensor } from '@bax/core';
+import { BaxError, fromHost, keep, sameShape, showShape } from '@bax/core';
 import { Conv1D } from '../layers/conv1d.ts';
 import type { OutputSlice } from '../layers/linear.ts';
 import { attachFactors, type LoraModel } from '../lora/attach.ts';
@@ -104,12 +104,6 @@ async function toPeft(path: string, layer: LoraLinear): Promise<PeftModule> {
   let rank = 0;
   for (const branch of layer.branches) {
     const [a, b] = [await branch.A.data(), await branch.B.data()];
-    for (const [name, values] of [
-      ['A', a],
-      ['B', b],
-    ] as const)
-      // prettier-ignore
-      if (!values.every(Number.isFinite)) throw new BaxError(`saveAdapter: ${name} of ${path} holds values that are not finite; nothing was written`);
     if (branch.scale !== layer.branches[0]!.scale)
       throw new BaxError(
         `saveAdapter: the slices of ${path} have different scales, ${branch.scale} and ${layer.branches[0]!.scale}; PEFT holds one for a module`,
@@ -121,6 +115,12 @@ async function toPeft(path: string, layer: LoraLinear): Promise<PeftModule> {
     alpha += branch.alpha;
     rank += branch.r;
   }
+  for (const [name, values] of Object.entries({ A, B }))
+    // as they will be stored: f32 may overflow where f64 did not
+    if (!values.every(Number.isFinite))
+      throw new BaxError(
+        `saveAdapter: ${name} of ${path} holds values that are not finite; nothing was written`,
+      );
   return { r, alpha, A, B, in: k, out };
 }
 
@@ -174,6 +174,11 @@ async function attachFile<M extends Module>(
     if (!stored.has(path))
       throw new BaxError(`loadAdapter: ${file.name} has no tensors for ${path}, which target_modules names`);
   const slices = readSlices(file);
+  const stray = Object.keys(slices).find((path) => !stored.has(path));
+  if (stray !== undefined)
+    throw new BaxError(
+      `loadAdapter: ${file.name}: metadata '${OURS}' records slices of ${stray}, of which the file holds no tensors`,
+    );
   const chosen: { target: Target; r: number; alpha: number }[] = [];
   for (const path of stored) {
     const layer = layers.find((l) => l.path === path);
@@ -228,14 +233,11 @@ async function attachFile<M extends Module>(
     },
     chosen,
   );
-  for (const [path, own] of Object.entries(slices)) checkBlocks(path, own, data.get(`${path}.B`)!);
-  const made: Tensor[] = [];
+  for (const path of stored) if (slices[path]) checkBlocks(path, slices[path], data.get(`${path}.B`)!);
   const lora = attachFactors(model, plan, ({ modulePath, slice, layer, in: k }, factor, shape) => {
     const whole = data.get(`${modulePath}.${factor}`)!;
     const values = slice ? block(whole, slices[modulePath]!, slice.name, factor, k) : whole;
-    const t = keep(fromHost(values, shape, dtype, { backend: layer.weight.backend }));
-    made.push(t);
-    return t;
+    return keep(fromHost(values, shape, dtype, { backend: layer.weight.backend }));
   });
   const zero = [...data]
     .filter(([name]) => name.endsWith('.B'))
@@ -301,13 +303,17 @@ function checkSlices(
       `loadAdapter: the slices recorded for ${path} ${why}; the file was changed after it was saved`,
     );
   };
-  if (!Array.isArray(own) || own.length === 0) wrong('are no list');
+  const isRecord = (s: SliceRecord | null): boolean => typeof s === 'object' && typeof s?.alpha === 'number';
+  if (!Array.isArray(own) || own.length === 0 || !own.every(isRecord)) wrong('are no list of slices');
   for (const s of own) {
     const known = Object.hasOwn(layer.slices, s.name) ? layer.slices[s.name] : undefined;
     if (!known || known.start !== s.start || known.length !== s.length)
       wrong(`name '${s.name}', which the model's layer has not there`);
-    if (!Number.isSafeInteger(s.r) || s.r < 1 || !(s.alpha > 0) || s.alpha / s.r !== sum.alpha / sum.r)
-      wrong(`have another scale than its α/r`);
+    if (!Number.isSafeInteger(s.r) || s.r < 1) wrong(`have a rank of ${s.r}`);
+    const [scale, whole] = [s.alpha / s.r, sum.alpha / sum.r];
+    if (!(s.alpha > 0 && Math.abs(scale - whole) <= 2 ** -50 * whole))
+      // the sum of some α is rounded
+      wrong('have another scale than its α/r');
   }
   if (own.reduce((n, s) => n + s.r, 0) !== sum.r) wrong(`have ranks that do not sum to ${sum.r}`);
 }

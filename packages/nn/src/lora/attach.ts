@@ -1,4 +1,5 @@
 import { BaxError, foldIn, keep, rand, randn, zeros, type Key, type Tensor } from '@bax/core';
+import type { Linear } from '../layers/linear.ts';
 import { transform, type Module } from '../module.ts';
 import type { LoraInit } from './config.ts';
 import { LoraBranch, LoraLinear, type AdapterState } from './lora-linear.ts';
@@ -62,31 +63,36 @@ function initialA(
 
 /** Attaches an adapter whose factors come from `get`: from a file, or from a test. */
 export function attachFactors<M extends Module>(model: M, plan: LoraPlan, get: FactorSource): LoraModel<M> {
+  const found = model.namedModules();
+  for (const { modulePath, layer } of plan.entries)
+    if (found.get(modulePath) !== layer)
+      throw new BaxError(
+        `attachLora: the plan was made for another model: its ${modulePath} is another layer`,
+      );
   const state: AdapterState = { enabled: true, strength: 1 };
   const { dropout } = plan.config;
-  const branches = new Map<string, LoraBranch[]>();
-  for (const entry of plan.entries) {
-    const { modulePath, slice, alpha, r } = entry;
-    const branch = new LoraBranch(get(entry, 'A', [r, entry.in]), get(entry, 'B', [entry.out, r]), {
-      alpha,
-      dropout,
-      slice,
-    });
-    branches.set(modulePath, [...(branches.get(modulePath) ?? []), branch]);
+  const owners = new Map<string, { base: Linear; branches: LoraBranch[] }>();
+  const made: Tensor[] = [];
+  try {
+    for (const entry of plan.entries) {
+      const { modulePath, layer, slice, alpha, r } = entry;
+      const owner = owners.get(modulePath) ?? { base: transform(layer, {}), branches: [] }; // a copy: its path will be another
+      owners.set(modulePath, owner);
+      made.push(get(entry, 'A', [r, entry.in]));
+      made.push(get(entry, 'B', [entry.out, r]));
+      const [A, B] = made.slice(-2) as [Tensor, Tensor];
+      owner.branches.push(new LoraBranch(A, B, { alpha, dropout, slice }));
+    }
+  } catch (error) {
+    for (const t of made) t.dispose();
+    throw error;
   }
   const layers = new Map<string, LoraLinear>();
-  const owners = new Map(plan.entries.map((entry) => [entry.modulePath, entry.layer]));
-  const adapted = transform(model, {
-    module: (module, path) => {
-      const own = branches.get(path);
-      if (!own) return undefined;
-      if (owners.get(path) !== module)
-        throw new BaxError(`attachLora: the plan was made for another model: its ${path} is another layer`);
-      const layer = new LoraLinear(owners.get(path)!, own, state);
-      layers.set(path, layer);
-      return layer;
-    },
-  });
+  for (const path of found.keys()) {
+    const owner = owners.get(path);
+    if (owner) layers.set(path, new LoraLinear(owner.base, owner.branches, state));
+  }
+  const adapted = transform(model, { module: (_, path) => layers.get(path) });
   return {
     model: adapted,
     base: model,

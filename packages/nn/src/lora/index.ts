@@ -1,3 +1,4 @@
+export { compareMerged, type MergedComparison } from './compare-merged.ts';
 export { attachFactors, attachLora, type FactorSource, type LoraModel } from './attach.ts';
 export { loraScale, type LoraConfig, type LoraInit } from './config.ts';
 export { LoraBranch, LoraLinear, type AdapterState } from './lora-linear.ts';

@@ -60,6 +60,13 @@ export function planOf(
       bytes: parameters * bytesOf(target.layer.weight.dtype),
     };
   });
+  entries.forEach((a, i) => {
+    const b = entries.slice(i + 1).find((other) => overlap(a, other));
+    if (b)
+      throw new BaxError(
+        `planLora: ${a.path} and ${b.path} are adapted both, and share outputs of ${a.modulePath}; choose one`,
+      );
+  });
   const sum = (of: (entry: LoraPlanEntry) => number): number =>
     entries.reduce((n, entry) => n + of(entry), 0);
   const plan = {
@@ -71,6 +78,11 @@ export function planOf(
   };
   return { ...plan, toString: () => show(plan) };
 }
+
+const overlap = (a: LoraPlanEntry, b: LoraPlanEntry): boolean => {
+  const [from, to] = [a.slice?.start ?? 0, b.slice?.start ?? 0];
+  return a.modulePath === b.modulePath && from < to + b.out && to < from + a.out;
+};
 
 function show({ entries, parameters, bytes, modelParameters }: Omit<LoraPlan, 'toString'>): string {
   const width = Math.max(...entries.map((e) => e.path.length));

@@ -34,4 +34,4 @@ golden = {
     "tokens": tokenizer.encode(SAMPLE).tokens,
 }
 path = pathlib.Path(__file__).with_suffix(".json")
-path.write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+path.write_text(json.dumps(golden, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

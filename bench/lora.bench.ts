@@ -1,0 +1,128 @@
+/** A LoRA step against full fine-tuning of the same model: what of time, operations and memory is left. */
+import { key, type Backend, type Tensor } from '@bax/core';
+import { attachLora, planLora, type Gpt2, type LoraConfig } from '@bax/nn';
+import { countFlops } from './flops.ts';
+import { openGpt, showSize, SMALL, TINY, trainer, type GptSize, type Trainer } from './gpt.ts';
+import { say, type Suite } from './options.ts';
+import { engines, type Engine } from './ours.ts';
+import { median, race, ratios, timed, type Contender } from './rounds.ts';
+import { digits, showRatio, showTimes, type Row } from './table.ts';
+
+/** A way to fine-tune; without a configuration all parameters are trained. */
+export interface Way {
+  readonly name: string;
+  readonly lora?: LoraConfig;
+}
+export const ways: readonly [full: Way, ...lora: Way[]] = [
+  { name: 'full fine-tuning' },
+  { name: 'LoRA q, v (r = 8)', lora: { r: 8, alpha: 16, targets: ['q', 'v'] } },
+  { name: 'LoRA all linears (r = 8)', lora: { r: 8, alpha: 16, targets: 'all-linear' } },
+];
+
+export const run: Suite = async ({ rounds, quick }) => {
+  const rows: Row[] = [];
+  const size = quick ? TINY : SMALL;
+  say(`lora: ${showSize(size)}`);
+  for (const engine of engines) {
+    const ledgers: Ledger[] = [];
+    for (const way of ways) ledgers.push(await measure(engine, way, size));
+    rows.push(...(await timeRows(engine, size, rounds, ledgers)), ...memoryRows(engine, ledgers));
+  }
+  return rows;
+};
+
+async function timeRows(
+  engine: Engine,
+  size: GptSize,
+  rounds: number,
+  ledgers: readonly Ledger[],
+): Promise<Row[]> {
+  const results = await race(ways.map((way) => contender(engine, way, size)), rounds); // prettier-ignore
+  const [full] = results;
+  return results.map((result, i): Row => {
+    const times = ratios(result, full!);
+    const share = ledgers[i]!.flops / ledgers[0]!.flops;
+    const work = `${digits(ledgers[i]!.flops / 1e9)} GFLOP`;
+    return {
+      case: `LoRA step, ${engine.name}`,
+      who: result.name,
+      ...showTimes(result.ms, { unit: 'ms', of: (ms) => ms }),
+      ratio: i === 0 || times.length === 0 ? '' : `${showRatio(times, '')} of full's time`,
+      note:
+        i === 0 || times.length === 0
+          ? `${work} ${result.note}`.trim()
+          : `${work}, ${digits(share)} of full's; time ÷ operations ${digits(median(times) / share)}`,
+    };
+  });
+}
+
+const contender = (engine: Engine, way: Way, size: GptSize): Contender => ({
+  name: way.name,
+  async open() {
+    const { step } = openTrainer(await engine.open(), way, size);
+    const call = async (): Promise<void> => {
+      const loss = step();
+      await loss.data();
+      loss.dispose();
+    };
+    await call();
+    return { run: () => timed(call) };
+  },
+});
+
+/** A trainer on a model of its own, alone on its backend. */
+export function openTrainer(backend: Backend, { lora }: Way, size: GptSize): Trainer {
+  const base = openGpt(size, backend);
+  const [model, params]: [Gpt2, Tensor[]] = lora ? adapted(base, lora) : [base, base.parameters()];
+  return trainer(model, params, size, backend);
+}
+
+function adapted(base: Gpt2, config: LoraConfig): [Gpt2, Tensor[]] {
+  const { model, parameters } = attachLora(base, planLora(base, config), { key: key(1) });
+  return [model, [...parameters().values()]];
+}
+
+/** What one step does and holds, in operations and bytes. */
+interface Ledger {
+  readonly way: Way;
+  readonly flops: number;
+  /** Gradients and optimiser state. */
+  readonly trained: number;
+  /** What the forward pass leaves for the backward pass: the activations. */
+  readonly held: number;
+  /** The most that was alive beside weights and state: activations, gradients and what the backward pass makes. */
+  readonly peak: number;
+}
+
+async function measure(engine: Engine, way: Way, size: GptSize): Promise<Ledger> {
+  const backend = await engine.open();
+  const { step, optimizer } = openTrainer(backend, way, size);
+  const before = backend.memory().live; // weights, adapter and state
+  let after = before;
+  const { result: loss, flops } = countFlops(() => step(() => (after = backend.memory().live)));
+  loss.dispose();
+  const bytes = (all: Iterable<Tensor>): number => [...all].reduce((sum, t) => sum + t.bytes, 0);
+  return {
+    way,
+    flops,
+    trained: bytes(optimizer.params) + bytes(optimizer.stateTensors().values()), // a gradient is of its parameter's size
+    held: after - before,
+    peak: backend.memory().peak - before,
+  };
+}
+
+const memoryRows = (engine: Engine, ledgers: readonly Ledger[]): Row[] =>
+  (
+    [
+      ['gradients + AdamW state', 'trained'],
+      ['activations after forward', 'held'],
+      ['step peak over weights, state', 'peak'],
+    ] as const
+  ).flatMap(([name, kind]) =>
+    ledgers.map((ledger): Row => ({
+      case: `${name}, ${engine.name}`,
+      who: ledger.way.name,
+      value: `${digits(ledger[kind] / 1e6)} MB`,
+      ratio: ledger === ledgers[0] ? '' : `${digits(ledger[kind] / ledgers[0]![kind])} of full's bytes`,
+    })),
+  );

@@ -1,0 +1,10 @@
+/** A peer's module, or the reason that its row shows instead of numbers. */
+export async function load<T>(importing: () => Promise<T>): Promise<T> {
+  try {
+    return await importing();
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ERR_MODULE_NOT_FOUND')
+      throw new Error('not installed: npm run bench:peers', { cause: error });
+    throw error;
+  }
+}

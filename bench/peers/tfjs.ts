@@ -1,0 +1,45 @@
+/** TensorFlow.js: its backends in plain JavaScript and in WebAssembly (one thread in Node), eager. */
+import { createRequire } from 'node:module';
+import { dirname, sep } from 'node:path';
+import type { Factor, Product } from '../matmul.bench.ts';
+import { timed, type Contender } from '../rounds.ts';
+import { load } from './load.ts';
+
+export type Tf = typeof import('@tensorflow/tfjs');
+export type TfjsBackend = 'cpu' | 'wasm';
+
+/** The library with `backend` as the one that computes; to be called again before each use, as there are two. */
+export async function openTfjs(backend: TfjsBackend): Promise<Tf> {
+  const tf = await load(() => import('@tensorflow/tfjs'));
+  tf.enableProdMode();
+  if (backend === 'wasm') {
+    const { setWasmPaths } = await load(() => import('@tensorflow/tfjs-backend-wasm'));
+    const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
+    setWasmPaths(dirname(main) + sep);
+  }
+  if (!(await tf.setBackend(backend))) throw new Error(`tfjs has no backend ${backend} here`);
+  await tf.ready();
+  return tf;
+}
+
+export const tfjsMatmul = (backend: TfjsBackend, { a, b, atLeast, check }: Product): Contender => ({
+  name: `tfjs ${backend}`,
+  async open() {
+    const tf = await openTfjs(backend);
+    const place = ({ data, shape }: Factor): InstanceType<Tf['Tensor']> => tf.tensor(data, shape);
+    const [x, y] = [place(a), place(b)];
+    const first = tf.matMul(x, y);
+    const note = check(first.dataSync());
+    first.dispose();
+    const call = (): void => tf.matMul(x, y).dispose(); // computed when it returns
+    await timed(call, atLeast);
+    return {
+      async run() {
+        await tf.setBackend(backend);
+        return timed(call, atLeast);
+      },
+      note: () => note,
+      close: () => [x, y].forEach((t) => t.dispose()),
+    };
+  },
+});

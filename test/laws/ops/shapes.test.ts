@@ -1,0 +1,51 @@
+import { assertSameBits, type Call } from '@bax/check';
+import { noGrad, ops, sizeOf } from '@bax/core';
+import { cpu } from '@bax/cpu';
+import { describe, expect, test } from 'vitest';
+import { everyOp, forCalls, free, plainInputs, run } from '../../support/calls.ts';
+
+const backend = cpu();
+
+test('no two ops share a name', async () => {
+  const { elementwiseOps, reduceOps, viewOps } = await import('@bax/core');
+  const lists = [...elementwiseOps, ...reduceOps, ...viewOps];
+  expect(new Set(lists.map((op) => op.name)).size).toBe(lists.length);
+  for (const op of lists) expect(ops.get(op.name)).toBe(op);
+});
+
+describe.each(everyOp)('%s', (_, op) => {
+  test('is a view, a backend call or a composition, and is discrete or can be differentiated', () => {
+    expect([op.view, op.run, op.compose].filter(Boolean)).toHaveLength(1);
+    expect(op.discrete || op.vjp || op.compose).toBeTruthy();
+    if (Array.isArray(op.vjp)) expect(op.vjp.length).toBeGreaterThan(0);
+  });
+
+  test('the shape rule is the shape of the result', async () => {
+    await forCalls(op, { mode: 'real', runs: 60 }, async (call: Call) => {
+      const inputs = plainInputs(call, { dtype: 'f32', backend });
+      const specs = op.out(inputs, call.attrs);
+      const y = noGrad(() => run(call, inputs));
+      expect({ shape: y.shape, dtype: y.dtype }).toEqual(specs[0]);
+      const values = await y.data();
+      expect(values).toHaveLength(sizeOf(y.shape));
+      expect(y.backend).toBe(backend);
+      if (op.compose) {
+        const composed = noGrad(() => op.compose!(inputs, call.attrs));
+        const list = Array.isArray(composed) ? composed : [composed];
+        expect(list.map(({ shape, dtype }) => ({ shape, dtype }))).toEqual(specs);
+        assertSameBits(await list[0].data(), values, `${op.name} and its composition`);
+      }
+      free(...inputs, y);
+    });
+  });
+
+  test('nothing is recorded for inputs that need no gradient, and nothing of a discrete op', async () => {
+    await forCalls(op, { mode: 'real', runs: 5 }, async (call: Call) => {
+      const inputs = plainInputs(call, { dtype: 'f32', backend });
+      expect(run(call, inputs).tracked).toBe(false);
+      const [tracked] = [plainInputs(call, { dtype: 'f32', backend, requiresGrad: true })];
+      expect(run(call, tracked).tracked).toBe(!op.discrete);
+      expect(noGrad(() => run(call, tracked)).tracked).toBe(false);
+    });
+  });
+});

@@ -1,0 +1,10 @@
+/** The backends that the laws run over. One of each a test file, so that its memory can be counted. */
+import { cpu } from '@bax/cpu';
+import type { Backend } from '@bax/core';
+
+export interface BackendCase {
+  readonly name: string;
+  make(): Backend | Promise<Backend>;
+}
+
+export const backendCases: readonly BackendCase[] = [{ name: 'cpu', make: cpu }];
