@@ -45,7 +45,7 @@ export function loadColumns(x: Lines, start: number, count: number, depth: numbe
 // Lanes beyond the last line keep what was there before: their sums are never read.
 function pack(x: Lines, start: number, count: number, depth: number, out: Float64Array, lanes: number): void {
   for (let i = 0; i < count; i++) {
-    const lane = 0;
+    const lane = i % lanes;
     copyLine(x.data, start + i * x.line, x.step, x.widen, out, (i - lane) * depth + lane, lanes, depth);
   }
 }
