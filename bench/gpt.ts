@@ -64,7 +64,7 @@ export function batchOf({ batch, context, vocab }: GptSize): Batch {
 export interface Trainer {
   readonly optimizer: Optimizer;
   /** Enqueues a step; the loss before it, to be freed by the caller. `seen` is told when the forward pass is done. */
-  step(seen?: () => void): Tensor;
+  readonly step: (seen?: () => void) => Tensor;
 }
 
 export function trainer(model: Gpt2, params: readonly Tensor[], size: GptSize, backend: Backend): Trainer {

@@ -78,8 +78,8 @@ export function openTrainer(backend: Backend, { lora }: Way, size: GptSize): Tra
 }
 
 function adapted(base: Gpt2, config: LoraConfig): [Gpt2, Tensor[]] {
-  const { model, parameters } = attachLora(base, planLora(base, config), { key: key(1) });
-  return [model, [...parameters().values()]];
+  const lora = attachLora(base, planLora(base, config), { key: key(1) });
+  return [lora.model, [...lora.parameters().values()]];
 }
 
 /** What one step does and holds, in operations and bytes. */

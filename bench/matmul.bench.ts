@@ -18,7 +18,7 @@ export interface Product {
   /** The least time of one measurement, in which the product is repeated. */
   readonly atLeast: number;
   /** What is wrong with a result, or nothing. */
-  check(result: ArrayLike<number>): string;
+  readonly check: (result: ArrayLike<number>) => string;
 }
 export interface Factor {
   readonly shape: readonly number[];

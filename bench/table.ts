@@ -52,9 +52,9 @@ export const showRatio = (all: readonly number[], sign = '×'): string =>
 /** How a time is shown. */
 export interface Measure {
   readonly unit: string;
-  of(ms: number): number;
+  readonly of: (ms: number) => number;
   /** The same in another unit, behind the median alone. */
-  also?(ms: number): string;
+  readonly also?: (ms: number) => string;
 }
 
 /** A race as rows. The ratio column says how many times as fast as the row's contender each of `ours` is. */

@@ -1,9 +1,10 @@
 /** jax-js: kernels that it generates in WebAssembly. Its cpu device is an interpreter for debugging and takes no part. */
+import type * as jaxJs from '@jax-js/jax';
 import type { Factor, Product } from '../matmul.bench.ts';
 import { timed, type Contender } from '../rounds.ts';
 import { load } from './load.ts';
 
-export type Jax = typeof import('@jax-js/jax');
+export type Jax = typeof jaxJs;
 
 export async function openJax(device: 'wasm'): Promise<Jax> {
   const jax = await load(() => import('@jax-js/jax'));

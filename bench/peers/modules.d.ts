@@ -86,7 +86,7 @@ declare module '@jax-js/jax' {
     readonly float32: unknown;
     array(data: Float32Array | Int32Array | number, options?: { dtype?: unknown }): Array;
     zeros(shape: readonly number[]): Array;
-    matmul(a: Array, b: Array): Array;
+    readonly matmul: (a: Array, b: Array) => Array;
     split(x: Array, parts: number, axis: number): Array[];
     sqrt(x: Array): Array;
     square(x: Array): Array;

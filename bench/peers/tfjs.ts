@@ -1,11 +1,12 @@
 /** TensorFlow.js: its backends in plain JavaScript and in WebAssembly (one thread in Node), eager. */
 import { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';
+import type * as tfjs from '@tensorflow/tfjs';
 import type { Factor, Product } from '../matmul.bench.ts';
 import { timed, type Contender } from '../rounds.ts';
 import { load } from './load.ts';
 
-export type Tf = typeof import('@tensorflow/tfjs');
+export type Tf = typeof tfjs;
 export type TfjsBackend = 'cpu' | 'wasm';
 
 /** The library with `backend` as the one that computes; to be called again before each use, as there are two. */

@@ -18,6 +18,7 @@ export async function torchStepper(task: Task, threads = 0): Promise<Stepper> {
   try {
     await writeTask(folder, task);
     const child = spawn(python, [SCRIPT, folder, String(threads)], { stdio: ['pipe', 'pipe', 'pipe'] });
+    await once(child, 'spawn'); // rejects if there is no such program
     let complaints = '';
     child.stderr.on('data', (text: Buffer) => (complaints += text.toString()));
     const ended = once(child, 'close');

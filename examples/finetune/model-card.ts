@@ -22,7 +22,13 @@ export async function modelCard(facts: CardFacts): Promise<string> {
   const prompt = 'The people of the United States';
   const tokens: number[] = [];
   const ids = tokenizer.encode(prompt);
-  for await (const token of generate(model, ids, { maxNewTokens: n_positions - ids.length, temperature: 0.7, topK: 40, seed: 1 })) tokens.push(token);
+  for await (const token of generate(model, ids, {
+    maxNewTokens: n_positions - ids.length,
+    temperature: 0.7,
+    topK: 40,
+    seed: 1,
+  }))
+    tokens.push(token);
   return `---
 license: mit
 language: en
@@ -64,7 +70,12 @@ ${curve(run.losses)}
 
 function curve(losses: readonly number[]): string {
   const span = Math.ceil(losses.length / 20);
-  const rows = Array.from({ length: Math.ceil(losses.length / span) }, (_, i) => losses.slice(i * span, (i + 1) * span));
-  const lines = rows.map((part, i) => `| ${i * span + 1}–${i * span + part.length} | ${(part.reduce((a, b) => a + b) / part.length).toFixed(3)} |`);
+  const rows = Array.from({ length: Math.ceil(losses.length / span) }, (_, i) =>
+    losses.slice(i * span, (i + 1) * span),
+  );
+  const lines = rows.map(
+    (part, i) =>
+      `| ${i * span + 1}–${i * span + part.length} | ${(part.reduce((a, b) => a + b) / part.length).toFixed(3)} |`,
+  );
   return ['| steps | loss |', '|---|---|', ...lines].join('\n');
 }

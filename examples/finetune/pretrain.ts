@@ -32,8 +32,19 @@ const { values: args } = parseArgs({
   },
 });
 const number = (name: Exclude<keyof typeof args, 'out' | 'device'>): number => Number(args[name]);
-const [steps, batch, lr, vocab, seed] = [number('steps'), number('batch'), number('lr'), number('vocab'), number('seed')];
-const shape = { n_embd: number('width'), n_layer: number('layers'), n_head: number('heads'), n_positions: number('context') };
+const [steps, batch, lr, vocab, seed] = [
+  number('steps'),
+  number('batch'),
+  number('lr'),
+  number('vocab'),
+  number('seed'),
+];
+const shape = {
+  n_embd: number('width'),
+  n_layer: number('layers'),
+  n_head: number('heads'),
+  n_positions: number('context'),
+};
 /** A checkpoint goes on only under the settings that it was made with. */
 const settings = JSON.stringify({ steps, batch, lr, vocab, seed, ...shape });
 const CHECKPOINT_EVERY = 50;
@@ -45,10 +56,18 @@ const corpus = stateOfTheUnion();
 const tokenizer = await ownTokenizer(out);
 const [tokens, held] = [tokenize(tokenizer, corpus.train), tokenize(tokenizer, corpus.validation)];
 const { endOfText, vocabSize } = tokenizer;
-console.log(`${count(tokens.length)} tokens to learn from, ${count(held.length)} held out, vocabulary ${count(vocabSize)}`);
+console.log(
+  `${count(tokens.length)} tokens to learn from, ${count(held.length)} held out, vocabulary ${count(vocabSize)}`,
+);
 
 const noDropout = { resid_pdrop: 0, embd_pdrop: 0, attn_pdrop: 0 };
-const config = gpt2Config({ ...shape, ...noDropout, vocab_size: vocabSize, bos_token_id: endOfText, eos_token_id: endOfText });
+const config = gpt2Config({
+  ...shape,
+  ...noDropout,
+  vocab_size: vocabSize,
+  bos_token_id: endOfText,
+  eos_token_id: endOfText,
+});
 const model = createGpt2(config, { key: key(seed) });
 const parameters = model.namedParameters();
 const isMatrix = (t: { readonly rank: number }): boolean => t.rank > 1; // biases and gains do not decay
@@ -58,7 +77,11 @@ if (run.step === steps) await publish();
 
 /** The tokenizer of this folder; trained on the training addresses alone if there is none yet. */
 async function ownTokenizer(folder: WritableFolder): Promise<Tokenizer> {
-  if (!(await folder.has('tokenizer.json'))) await writeTokenizer(folder, await trainBpe(corpus.train, { vocabSize: vocab, specialTokens: ['<|endoftext|>'] }));
+  if (!(await folder.has('tokenizer.json')))
+    await writeTokenizer(
+      folder,
+      await trainBpe(corpus.train, { vocabSize: vocab, specialTokens: ['<|endoftext|>'] }),
+    );
   return loadTokenizer(folder);
 }
 
@@ -67,7 +90,12 @@ async function learn(resumed: RunState | undefined): Promise<RunState> {
   process.once('SIGINT', () => stop.abort());
   const losses = [...(resumed?.losses ?? [])];
   const started = performance.now();
-  const state = (): RunState => ({ step: losses.length, losses, seconds: (resumed?.seconds ?? 0) + (performance.now() - started) / 1000, settings });
+  const state = (): RunState => ({
+    step: losses.length,
+    losses,
+    seconds: (resumed?.seconds ?? 0) + (performance.now() - started) / 1000,
+    settings,
+  });
   if (resumed) console.log(`going on from step ${resumed.step}`);
   await train<TextBatch>({
     loss: ({ ids, targets }) => model.loss(ids, targets),
@@ -81,7 +109,9 @@ async function learn(resumed: RunState | undefined): Promise<RunState> {
     signal: stop.signal,
     onStep: async ({ step, loss, tokensPerSecond, secondsLeft }) => {
       losses.push(loss);
-      progress.show(`step ${step + 1}/${steps}  loss ${loss.toFixed(3)}  ${tokensPerSecond.toFixed(0)} tokens/s  ${clock(secondsLeft)} left`);
+      progress.show(
+        `step ${step + 1}/${steps}  loss ${loss.toFixed(3)}  ${tokensPerSecond.toFixed(0)} tokens/s  ${clock(secondsLeft)} left`,
+      );
       if ((step + 1) % CHECKPOINT_EVERY === 0) await saveCheckpoint(out, parameters, optimizer, state());
     },
   });
@@ -94,7 +124,17 @@ async function publish(): Promise<void> {
   const validationPerplexity = await perplexity(model, held);
   await saveGpt2(model, out, { dtype: 'F16' });
   const command = `npm run pretrain -- ${process.argv.slice(2).join(' ')}`.trim();
-  const card = await modelCard({ model, tokenizer, run, validationPerplexity, trainTokens: tokens.length, heldTokens: held.length, batch, lr, command });
+  const card = await modelCard({
+    model,
+    tokenizer,
+    run,
+    validationPerplexity,
+    trainTokens: tokens.length,
+    heldTokens: held.length,
+    batch,
+    lr,
+    command,
+  });
   await out.write('README.md', [new TextEncoder().encode(card)]);
   console.log(`validation perplexity ${validationPerplexity.toFixed(1)}; the model is in ${out.name}`);
 }

@@ -77,7 +77,9 @@ function walk(
   const { records, leads } = between(loss, wanted);
   const consume = !options.retain && !options.createGraph;
   const seed = options.cotangent ?? filled(loss, 1);
-  const gradients = new Map<Tensor, Tensor>([[loss, options.createGraph && seed.tracked ? seed : alias(seed)]]);
+  const gradients = new Map<Tensor, Tensor>([
+    [loss, options.createGraph && seed.tracked ? seed : alias(seed)],
+  ]);
   const accumulate = (x: Tensor, g: Tensor): void => {
     const sofar = gradients.get(x);
     gradients.set(x, sofar ? add(sofar, g) : g);

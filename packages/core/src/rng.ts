@@ -6,10 +6,9 @@ import { BaxError } from './errors.ts';
  */
 export type Key = Uint32Array;
 
-const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 const PARITY = 0x1bd11bda;
 
-/** One block: two words from a key of two words and a counter of two words, written to `out` at `at`. */
+/** One block: two words from a key of two words and a counter of two words, written to `out` at `at` and behind it. */
 export function threefry2x32(
   k0: number,
   k1: number,
@@ -18,23 +17,33 @@ export function threefry2x32(
   out: Uint32Array | Int32Array,
   at = 0,
 ): void {
-  const k2 = k0 ^ k1 ^ PARITY;
-  const ks = [k0, k1, k2];
   let x0 = (c0 + k0) | 0;
   let x1 = (c1 + k1) | 0;
-  for (let round = 0; round < 20; round++) {
-    const r = ROTATIONS[round & 7]!;
-    x0 = (x0 + x1) | 0;
-    x1 = ((x1 << r) | (x1 >>> (32 - r))) ^ x0;
-    if ((round & 3) === 3) {
-      const inject = (round + 1) >> 2;
-      x0 = (x0 + ks[inject % 3]!) | 0;
-      x1 = (x1 + ks[(inject + 1) % 3]! + inject) | 0;
-    }
+  // After every fourth round two words of the key are added: k1 and k2 first, then on around the circle of three.
+  let a = k1;
+  let b = k0 ^ k1 ^ PARITY;
+  let c = k0;
+  for (let group = 1; group <= 5; group++) {
+    const by = group & 1 ? EVEN : ODD;
+    x1 = rotate(x1, by[0]) ^ (x0 = (x0 + x1) | 0);
+    x1 = rotate(x1, by[1]) ^ (x0 = (x0 + x1) | 0);
+    x1 = rotate(x1, by[2]) ^ (x0 = (x0 + x1) | 0);
+    x1 = rotate(x1, by[3]) ^ (x0 = (x0 + x1) | 0);
+    x0 = (x0 + a) | 0;
+    x1 = (x1 + b + group) | 0;
+    const first = a;
+    a = b;
+    b = c;
+    c = first;
   }
   out[at] = x0;
   if (at + 1 < out.length) out[at + 1] = x1;
 }
+
+/** How far each round rotates: four rounds of one, four of the other. */
+const EVEN = [13, 15, 26, 6] as const;
+const ODD = [17, 29, 16, 24] as const;
+const rotate = (x: number, by: number): number => (x << by) | (x >>> (32 - by));
 
 /** A key from a seed: any safe integer ≥ 0. */
 export function key(seed: number): Key {

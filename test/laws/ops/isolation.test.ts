@@ -163,7 +163,7 @@ test('attention, causal: a NaN in a later key touches no earlier row', async () 
     await attention(q, late, v, { causal: true }).data(),
   ];
   assertSameBits(dirty.slice(0, 6), clean.slice(0, 6), 'rows before the NaN');
-  expect([...dirty.slice(6)]).toEqual([NaN, NaN]);
+  expect(Array.from(dirty.slice(6))).toEqual([NaN, NaN]);
 });
 
 test('crossEntropy: an ignored row may be anything', async () => {
@@ -176,7 +176,7 @@ test('crossEntropy: an ignored row may be anything', async () => {
   );
   assertSameBits(await loss.data(), await without.data(), 'loss');
   const d = await grad(loss, [logits])[0].data();
-  expect([...d.slice(3, 6)]).toEqual([0, 0, 0]);
+  expect(Array.from(d.slice(3, 6))).toEqual([0, 0, 0]);
   expect(Array.from(d).some(Number.isNaN)).toBe(false);
 });
 

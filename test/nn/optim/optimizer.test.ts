@@ -1,4 +1,4 @@
-import { arange, mul, scope, tensor, type Tensor } from '@bax/core';
+import { arange, expand, mul, scope, tensor, type Tensor } from '@bax/core';
 import { adamW, sgd, type Optimizer } from '@bax/nn';
 import { cpu } from '@bax/cpu';
 import fc from 'fast-check';
@@ -144,6 +144,9 @@ describe('refuses', () => {
     expect(() => sgd(twice)).toThrow("sgd: parameters '0' and 'w' are one tensor; give it once");
     expect(() => sgd(named)).toThrow("sgd: two parameters are named 'w'");
     expect(() => sgd([arange(2)])).toThrow("sgd: parameter '0' is i32; only floats are trained");
+    expect(() => sgd([expand(w, [3])])).toThrow(
+      "sgd: parameter '0' repeats its elements (it was expanded); give a copy()",
+    );
     expect(() => sgd([made])).toThrow(
       "sgd: parameter '0' is the result of a recorded op; give the tensor it was made from",
     );

@@ -7,6 +7,7 @@ import { elementwiseOps } from './elementwise.ts';
 import { gatherOp, scatterAddOp } from './gather.ts';
 import { layerNormOp } from './layer-norm.ts';
 import { linearOp } from './linear.ts';
+import { loraLinearOp } from './lora-linear.ts';
 import { matmulOp } from './matmul.ts';
 import { reduceOps } from './reduce.ts';
 import { rmsNormOp } from './rms-norm.ts';
@@ -14,7 +15,7 @@ import { logSoftmaxOp, softmaxOp } from './softmax.ts';
 import { viewOps } from './view.ts';
 
 const named = [
-  ...elementwiseOps, ...reduceOps, ...viewOps, matmulOp, linearOp, gatherOp, scatterAddOp, softmaxOp, logSoftmaxOp,
+  ...elementwiseOps, ...reduceOps, ...viewOps, matmulOp, linearOp, loraLinearOp, gatherOp, scatterAddOp, softmaxOp, logSoftmaxOp,
   layerNormOp, rmsNormOp, attentionOp, crossEntropyOp, randomBitsOp, dropoutOp,
 ] as readonly Op[]; // prettier-ignore
 
@@ -27,6 +28,7 @@ export * from './elementwise.ts';
 export * from './gather.ts';
 export * from './layer-norm.ts';
 export * from './linear.ts';
+export * from './lora-linear.ts';
 export * from './matmul.ts';
 export * from './reduce.ts';
 export * from './rms-norm.ts';

@@ -182,6 +182,29 @@ export function concat(xs: readonly Tensor[], axis = 0): Tensor {
   return apply(concatOp, xs, { axis: at });
 }
 
+/** What becomes of elements `start` to `start + length` along an axis. */
+export interface SliceChange {
+  readonly start: number;
+  readonly length: number;
+  change(part: Tensor): Tensor;
+}
+
+/** x with some slices along `axis` changed, given in their order; all else keeps its bits. */
+export function replaceSlices(x: Tensor, axis: number, changes: readonly SliceChange[]): Tensor {
+  const n = x.shape.at(axis)!;
+  const parts: Tensor[] = [];
+  let at = 0;
+  for (const { start, length, change } of [
+    ...changes,
+    { start: n, length: 0, change: (part: Tensor) => part },
+  ]) {
+    if (start > at) parts.push(slice(x, axis, at, start));
+    if (length > 0) parts.push(change(slice(x, axis, start, start + length)));
+    at = start + length;
+  }
+  return parts.length === 1 ? parts[0]! : concat(parts, axis);
+}
+
 /** Tensors of one shape along a new axis. */
 export function stack(xs: readonly Tensor[], axis = 0): Tensor {
   if (xs.length === 0) fail('stack', 'needs at least one tensor');

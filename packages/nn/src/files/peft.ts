@@ -303,7 +303,8 @@ function checkSlices(
       `loadAdapter: the slices recorded for ${path} ${why}; the file was changed after it was saved`,
     );
   };
-  const isRecord = (s: SliceRecord | null): boolean => typeof s === 'object' && typeof s?.alpha === 'number';
+  const isRecord = (s: SliceRecord | null): boolean =>
+    typeof s?.name === 'string' && typeof s.alpha === 'number';
   if (!Array.isArray(own) || own.length === 0 || !own.every(isRecord)) wrong('are no list of slices');
   for (const s of own) {
     const known = Object.hasOwn(layer.slices, s.name) ? layer.slices[s.name] : undefined;

@@ -1,5 +1,5 @@
-/** The whole of LoRA's forward pass: h = W x + (α/r) · B A x, with W frozen. https://arxiv.org/abs/2106.09685 eq. 3 */
-import { add, concat, linear, mul, slice, within, type Tensor } from '@bax/core';
+/** LoRA's forward pass: h = W x + b + (α/r) · B A x, with W frozen. https://arxiv.org/abs/2106.09685 eq. 3 */
+import { loraLinear, replaceSlices, within, add, matmul, mul, type LoraTerm, type Tensor } from '@bax/core';
 import { dropped } from '../layers/dropped.ts';
 import type { Linear, OutputSlice, Projection } from '../layers/linear.ts';
 import { Module, type Context } from '../module.ts';
@@ -42,18 +42,16 @@ export class LoraBranch extends Module {
   get scale(): number {
     return loraScale(this.alpha, this.r);
   }
-
-  /** s · B (A x) for x [..., in] → [..., out]; r numbers a row in between, never a matrix of W's size. */
-  forward(x: Tensor, strength: number, context: Context): Tensor {
-    const low = linear(dropped(x, this.dropout, this, context), this.A); // [..., r]
-    return mul(linear(low, this.B), this.scale * strength); // [..., out]
+  /** The first output that it adds to. */
+  get start(): number {
+    return this.slice?.start ?? 0;
   }
 }
 
 /** A frozen linear layer with low-rank branches beside it. */
 export class LoraLinear extends Module implements Projection {
   readonly base: Linear;
-  /** One for the whole output, or some for slices of it. */
+  /** One for the whole output, or some for slices of it, in the outputs' order. */
   readonly branches: readonly LoraBranch[];
   readonly state: AdapterState;
   slices: Readonly<Record<string, OutputSlice>>;
@@ -61,7 +59,7 @@ export class LoraLinear extends Module implements Projection {
   constructor(base: Linear, branches: readonly LoraBranch[], state: AdapterState) {
     super();
     this.base = base;
-    this.branches = [...branches].sort((a, b) => (a.slice?.start ?? 0) - (b.slice?.start ?? 0));
+    this.branches = [...branches].sort((a, b) => a.start - b.start);
     this.state = state;
     this.slices = base.slices;
   }
@@ -77,45 +75,29 @@ export class LoraLinear extends Module implements Projection {
   }
 
   forward(x: Tensor, context: Context = {}): Tensor {
+    if (!this.state.enabled) return this.base.forward(x); // the base's very bits
     return within(this.path, () => {
-      const y = this.base.forward(x); // W x + b
-      if (!this.state.enabled) return y;
-      const update = (branch: LoraBranch): Tensor => branch.forward(x, this.state.strength, context);
-      const [first] = this.branches;
-      if (!first!.slice) return add(y, update(first!));
-      return concat(
-        this.parts(y, (part, branch) => add(part, update(branch)), -1),
-        -1,
-      );
+      const terms = this.branches.map((branch): LoraTerm => {
+        const { A, B, start } = branch;
+        return {
+          z: dropped(x, branch.dropout, branch, context),
+          A,
+          B,
+          start,
+          scale: branch.scale * this.state.strength,
+        };
+      });
+      return loraLinear(x, this.base.matrix, this.base.bias, terms);
     });
   }
 
-  /** W + s B A as [out, in], by the same slices. */
-  mergedMatrix(product: (branch: LoraBranch) => Tensor): Tensor {
-    const W = this.base.matrix;
-    const [first] = this.branches;
-    if (!first!.slice) return add(W, product(first!));
-    return concat(
-      this.parts(W, (part, branch) => add(part, product(branch)), 0),
-      0,
-    );
-  }
-
-  /** The rows of the output in order: those of a slice changed by `change`, those between untouched to the bit. */
-  private parts(y: Tensor, change: (part: Tensor, branch: LoraBranch) => Tensor, axis: number): Tensor[] {
-    const parts: Tensor[] = [];
-    let at = 0;
-    const keepUpTo = (end: number): void => {
-      if (end > at) parts.push(slice(y, axis, at, end));
-      at = end;
-    };
-    for (const branch of this.branches) {
-      const { start, length } = branch.slice!;
-      keepUpTo(start);
-      parts.push(change(slice(y, axis, start, start + length), branch));
-      at = start + length;
-    }
-    keepUpTo(this.outFeatures);
-    return parts;
+  /** W + (α/r) · B A as [out, in]; rows of no branch keep W's bits. */
+  mergedMatrix(strength: number): Tensor {
+    const changes = this.branches.map(({ A, B, start, scale }) => ({
+      start,
+      length: B.shape[0]!,
+      change: (rows: Tensor) => add(rows, mul(matmul(B, A), scale * strength)),
+    }));
+    return replaceSlices(this.base.matrix, 0, changes);
   }
 }

@@ -1,4 +1,4 @@
-import { BaxError, contiguous, keep, matmul, mul, noGrad, scope, transpose } from '@bax/core';
+import { BaxError, contiguous, keep, noGrad, scope, transpose } from '@bax/core';
 import { Conv1D } from '../layers/conv1d.ts';
 import { Linear } from '../layers/linear.ts';
 import { transform, type Module } from '../module.ts';
@@ -64,7 +64,7 @@ function mergedLinear(layer: LoraLinear, strength: number): Linear {
   const { base } = layer;
   const weight = scope(() =>
     noGrad(() => {
-      const matrix = layer.mergedMatrix((b) => mul(matmul(b.B, b.A), b.scale * strength)); // one rounding of the sum
+      const matrix = layer.mergedMatrix(strength);
       return contiguous(base instanceof Conv1D ? transpose(matrix) : matrix);
     }),
   );

@@ -71,7 +71,7 @@ export function gpt2Config(given: Readonly<Record<string, unknown>>, where = 'co
       bad(`${name} is ${JSON.stringify(value)}, not a size from 1 to 2^24`);
   }
   for (const name of ['resid_pdrop', 'embd_pdrop', 'attn_pdrop'] as const)
-    if (!(config[name] >= 0 && config[name] < 1))
+    if (!(typeof config[name] === 'number' && config[name] >= 0 && config[name] < 1))
       bad(`${name} is ${JSON.stringify(config[name])}, not a probability in [0, 1)`);
   for (const name of ['layer_norm_epsilon', 'initializer_range'] as const)
     if (!(typeof config[name] === 'number' && config[name] >= 0 && config[name] < 10))
@@ -82,6 +82,10 @@ export function gpt2Config(given: Readonly<Record<string, unknown>>, where = 'co
   if (typeof config.tie_word_embeddings !== 'boolean') bad('tie_word_embeddings is neither true nor false');
   if (config.n_embd % config.n_head !== 0)
     bad(`n_head (${config.n_head}) does not divide n_embd (${config.n_embd})`);
-  activationOf(config.activation_function);
+  try {
+    activationOf(config.activation_function);
+  } catch (error) {
+    bad((error as BaxError).message);
+  }
   return config;
 }

@@ -70,14 +70,14 @@ async function readConfig(folder: Folder): Promise<Gpt2Config> {
 }
 
 async function assemble(config: Gpt2Config, file: Safetensors, options: LoadOptions): Promise<Gpt2> {
-  const names = new Map(
-    [...file.tensors.keys()]
-      .filter((name) => !isMaskBuffer(name))
-      .map((name) => [
-        name.startsWith('transformer.') || name.startsWith('lm_head.') ? name : `transformer.${name}`,
-        name,
-      ]),
-  );
+  const names = new Map<string, string>();
+  for (const name of file.tensors.keys()) {
+    if (isMaskBuffer(name)) continue;
+    const path = /^(transformer|lm_head)\./.test(name) ? name : `transformer.${name}`;
+    if (names.has(path))
+      throw new BaxError(`loadGpt2: ${file.name} holds ${path} twice, with its prefix and without`);
+    names.set(path, name);
+  }
   if (config.tie_word_embeddings) names.delete('lm_head.weight'); // some writers store the tied head again
   const wanted: { path: string; stored: string; shape: readonly number[] }[] = [];
   const { dtype = 'f32', backend = getBackend() } = options;
@@ -133,6 +133,9 @@ function dryRun(config: Gpt2Config, see: (path: string, shape: readonly number[]
   if (!config.tie_word_embeddings) see('lm_head.weight', [v, d]);
 }
 
+/** What rounds to infinity when stored. */
+const TOO_LARGE = { F64: Infinity, F32: 2 ** 128 - 2 ** 103, BF16: 2 ** 128 - 2 ** 119, F16: 65520 };
+
 export interface SaveOptions {
   /** What to store; f32 weights are rounded to nearest even on their way to F16 or BF16. Default F32. */
   readonly dtype?: 'F32' | 'F16' | 'BF16' | 'F64';
@@ -141,7 +144,7 @@ export interface SaveOptions {
 
 /**
  * Writes config.json and model.safetensors as `transformers` reads them. Each file is replaced whole or not at all.
- * @throws if a weight is not finite.
+ * @throws if a weight is not finite, as it would be stored, or the model has an adapter that is not merged.
  */
 export async function saveGpt2(
   model: Gpt2,
@@ -149,6 +152,13 @@ export async function saveGpt2(
   { dtype = 'F32', signal }: SaveOptions = {},
 ): Promise<void> {
   const parameters = [...model.namedParameters()];
+  const known = new Set<string>();
+  dryRun(model.config, (path) => known.add(path));
+  const other = parameters.find(([name]) => !known.has(name));
+  if (other)
+    throw new BaxError(
+      `saveGpt2: the model holds ${other[0]}, which GPT-2 has not; merge its adapter first, or save that with saveAdapter`,
+    );
   const tensors = parameters.map(
     ([name, t]) =>
       ({ name, dtype, shape: t.shape, data: () => encode(name, t, dtype, signal) }) as TensorToWrite,
@@ -171,8 +181,8 @@ async function encode(
 ): Promise<Float32Array | Float64Array | Uint16Array> {
   signal?.throwIfAborted();
   const data = await t.data();
-  if (!data.every(Number.isFinite))
-    throw new BaxError(`saveGpt2: ${name} holds values that are not finite; nothing was written`);
+  if (!data.every((x) => Math.abs(x) < TOO_LARGE[dtype]))
+    throw new BaxError(`saveGpt2: ${name} holds values that are not finite as ${dtype}; nothing was written`);
   if (dtype === 'F64') return Float64Array.from(data);
   const f32 = data instanceof Float32Array ? data : Float32Array.from(data);
   return dtype === 'F32' ? f32 : dtype === 'F16' ? f32ToF16(f32) : f32ToBf16(f32);

@@ -58,6 +58,10 @@ export function slotsOf(
         throw new BaxError(
           `${by}: parameter '${name}' is the result of a recorded op; give the tensor it was made from`,
         );
+      if (param.view.strides.some((stride, i) => stride === 0 && param.shape[i]! > 1))
+        throw new BaxError(
+          `${by}: parameter '${name}' repeats its elements (it was expanded); give a copy()`,
+        );
       names.set(param, name);
       taken.add(name);
       slots.push({ name, param, lrRatio, weightDecay: decay(param, name) ? rate : 0 });
