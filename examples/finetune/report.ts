@@ -60,7 +60,7 @@ ${quote(r.samples.after)}
 
 ## Merged is unmerged
   W + (α/r) B A in place of W computes the same, at the base's cost: ${holds ? 'it holds' : 'IT DOES NOT HOLD'}.
-  weights       ${r.merge}
+  weights       ${r.merge.toString()}
   logits        largest difference ${r.comparison.difference.toExponential(2)}, allowed ${r.comparison.bound.toExponential(2)}
                 (${r.comparison.rule})
 

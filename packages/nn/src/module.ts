@@ -43,10 +43,13 @@ export abstract class Module {
   /** Every parameter of the tree by path. A tied one is listed once, under its own name. */
   namedParameters(): Map<string, Tensor> {
     const found = new Map<string, Tensor>();
+    const seen = new Set<Tensor>(); // a tied weight that has an adapter is no longer at the path that `tied` names
     for (const [path, module] of this.namedModules())
       for (const [name, value] of Object.entries(module)) {
         const full = path === '' ? name : `${path}.${name}`;
-        if (isTensor(value) && !(full in this.tied)) found.set(full, value);
+        if (!isTensor(value) || Object.hasOwn(this.tied, full) || seen.has(value)) continue;
+        found.set(full, value);
+        seen.add(value);
       }
     return found;
   }

@@ -186,7 +186,7 @@ export function concat(xs: readonly Tensor[], axis = 0): Tensor {
 export interface SliceChange {
   readonly start: number;
   readonly length: number;
-  change(part: Tensor): Tensor;
+  readonly change: (part: Tensor) => Tensor;
 }
 
 /** x with some slices along `axis` changed, given in their order; all else keeps its bits. */
