@@ -131,6 +131,8 @@ function backwardOf(
           `grad: ${what} of ${op.name} ${showShape(x.shape)} was changed in place after it was used`,
         );
     });
+    if (outputs.some((y, i) => i > 0 && gradients.has(y)))
+      throw new BaxError(`grad: ${op.name} can be differentiated through its first result alone`);
     let memo: { value: unknown } | undefined;
     const found: [Tensor, Tensor][] = [];
     inputs.forEach((x, index) => {

@@ -1,4 +1,4 @@
-import { noGrad, scope } from '@bax/core';
+import { noGrad, scope, type Tensor } from '@bax/core';
 import type { Gpt2 } from './models/gpt2.ts';
 import { allWindows } from './text.ts';
 
@@ -21,7 +21,8 @@ export async function perplexity(
   tokens: Int32Array,
   options: PerplexityOptions = {},
 ): Promise<number> {
-  const { context = model.config.n_positions, batch = 8, limit = Infinity, signal, onProgress } = options;
+  const { context = model.config.n_positions, batch = 8, signal, onProgress } = options;
+  const { limit = Number.MAX_SAFE_INTEGER } = options;
   const total = Math.min(limit, Math.floor((tokens.length - 1) / context)) * context;
   let [sum, done] = [0, 0];
   for (const { ids, targets, validTokens } of allWindows(tokens, {
@@ -30,11 +31,15 @@ export async function perplexity(
     limit,
     backend: model.transformer.wte.weight.backend,
   })) {
-    signal?.throwIfAborted();
-    const loss = scope(() => noGrad(() => model.loss(ids, targets)));
-    sum += (await loss.item()) * validTokens;
+    let loss: Tensor | undefined;
+    try {
+      signal?.throwIfAborted();
+      loss = scope(() => noGrad(() => model.loss(ids, targets)));
+      sum += (await loss.item()) * validTokens;
+    } finally {
+      [loss, ids, targets].forEach((t) => t?.dispose());
+    }
     done += validTokens;
-    [loss, ids, targets].forEach((t) => t.dispose());
     onProgress?.({ done, total });
     await new Promise((resolve) => setTimeout(resolve)); // lets Ctrl-C and a page breathe
   }

@@ -22,18 +22,18 @@ export function checkSampling({ temperature = 1, topK, topP, seed = 0 }: SampleO
   key(seed);
 }
 
-/** The token drawn from `logits` at `step`, on the host in f64. @throws if a logit is NaN. */
+/** The token drawn from `logits` at `step`, on the host in f64. @throws if a logit is NaN, or the largest infinite. */
 export function sampleToken(logits: ArrayLike<number>, step: number, options: SampleOptions = {}): number {
   const { temperature = 1, topK = logits.length, topP = 1, seed = 0 } = options;
   const order = Array.from(logits, (logit, token) => ({ logit, token })).sort(
     (a, b) => b.logit - a.logit || a.token - b.token,
   );
-  if (order.some(({ logit }) => Number.isNaN(logit)))
+  const top = order[0]!.logit;
+  if (!Number.isFinite(top) || order.some(({ logit }) => Number.isNaN(logit)))
     throw new BaxError(
-      `generate: the logits of token ${step} are not numbers (NaN); the model's weights are broken`,
+      `generate: the logits of token ${step} are NaN or infinite; the model's weights are broken`,
     );
   if (temperature === 0 || topK === 1) return order[0]!.token;
-  const top = order[0]!.logit;
   const kept = order
     .slice(0, topK)
     .map(({ logit, token }) => ({ weight: Math.exp((logit - top) / temperature), token }));

@@ -17,6 +17,17 @@ export interface WindowOptions {
   readonly backend?: Backend;
 }
 
+/** @throws if a size is no integer from 1, or the text is shorter than one window and its last target. */
+function checkSizes(tokens: Int32Array, sizes: { context: number; batch: number; limit?: number }): void {
+  for (const [name, size] of Object.entries(sizes))
+    if (!Number.isSafeInteger(size) || size < 1)
+      throw new BaxError(`windows: ${name} is ${size}; it must be an integer from 1`);
+  if (tokens.length <= sizes.context)
+    throw new BaxError(
+      `the text has ${tokens.length} tokens, too few for one window of ${sizes.context} and the token after it`,
+    );
+}
+
 function windowsAt(
   tokens: Int32Array,
   starts: readonly number[],
@@ -45,11 +56,8 @@ export function randomWindows(
   step: number,
   { context, batch, seed = 0, backend }: WindowOptions,
 ): TextBatch {
+  checkSizes(tokens, { context, batch });
   const places = tokens.length - context;
-  if (places < 1)
-    throw new BaxError(
-      `the text has ${tokens.length} tokens, too few for one window of ${context} and the token after it`,
-    );
   const starts = Array.from(randomBits(foldIn(key(seed), step), batch), (bits) => bits % places);
   return windowsAt(tokens, starts, context, backend);
 }
@@ -60,13 +68,15 @@ export function randomWindows(
  */
 export function* allWindows(
   tokens: Int32Array,
-  { context, batch, backend, limit = Infinity }: Omit<WindowOptions, 'seed'> & { readonly limit?: number },
+  {
+    context,
+    batch,
+    backend,
+    limit = Number.MAX_SAFE_INTEGER,
+  }: Omit<WindowOptions, 'seed'> & { readonly limit?: number },
 ): Generator<TextBatch> {
+  checkSizes(tokens, { context, batch, limit });
   const places = Math.floor((tokens.length - 1) / context);
-  if (places < 1)
-    throw new BaxError(
-      `the text has ${tokens.length} tokens, too few for one window of ${context} and the token after it`,
-    );
   const count = Math.min(places, limit);
   const starts = Array.from({ length: count }, (_, i) => Math.floor((i * places) / count) * context);
   for (let at = 0; at < count; at += batch)

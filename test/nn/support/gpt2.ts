@@ -53,14 +53,12 @@ export const randomAdapter = <M extends Module>(
     return keep(fromHost(values.map((_: number, i: number) => size * source[i]!), shape, weight.dtype, { backend: weight.backend })); // prettier-ignore
   });
 
-/** Token ids [batch, time] of a vocabulary. */
-export function tokens(
+/** n token ids of a vocabulary. */
+export const tokenIds = (n: number, vocabulary = 11, seed = 7): Int32Array =>
+  Int32Array.from(normals(key(seed), n), (x) => Math.floor(Math.abs(x) * 1e4) % vocabulary);
+export const tokens = (
   backend: Backend,
-  [batch, time]: readonly [number, number],
+  shape: readonly [batch: number, time: number],
   vocabulary = 11,
   seed = 7,
-): Tensor {
-  const z = normals(key(seed), batch * time);
-  const values = Int32Array.from(z, (x) => Math.floor(Math.abs(x) * 1e4) % vocabulary);
-  return fromHost(values, [batch, time], 'i32', { backend });
-}
+): Tensor => fromHost(tokenIds(shape[0] * shape[1], vocabulary, seed), shape, 'i32', { backend });

@@ -136,10 +136,13 @@ function dryRun(config: Gpt2Config, see: (path: string, shape: readonly number[]
 /** What rounds to infinity when stored. */
 const TOO_LARGE = { F64: Infinity, F32: 2 ** 128 - 2 ** 103, BF16: 2 ** 128 - 2 ** 119, F16: 65520 };
 
+const BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
+
 export interface SaveOptions {
   /** What to store; f32 weights are rounded to nearest even on their way to F16 or BF16. Default F32. */
   readonly dtype?: 'F32' | 'F16' | 'BF16' | 'F64';
   readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /**
@@ -149,7 +152,7 @@ export interface SaveOptions {
 export async function saveGpt2(
   model: Gpt2,
   folder: WritableFolder,
-  { dtype = 'F32', signal }: SaveOptions = {},
+  { dtype = 'F32', signal, onProgress }: SaveOptions = {},
 ): Promise<void> {
   const parameters = [...model.namedParameters()];
   const known = new Set<string>();
@@ -159,10 +162,16 @@ export async function saveGpt2(
     throw new BaxError(
       `saveGpt2: the model holds ${other[0]}, which GPT-2 has not; merge its adapter first, or save that with saveAdapter`,
     );
-  const tensors = parameters.map(
-    ([name, t]) =>
-      ({ name, dtype, shape: t.shape, data: () => encode(name, t, dtype, signal) }) as TensorToWrite,
-  );
+  const total = model.parameterCount * BYTES[dtype];
+  let done = 0;
+  const tensors = parameters.map(([name, t]) => {
+    const data = async (): ReturnType<typeof encode> => {
+      const encoded = await encode(name, t, dtype, signal);
+      onProgress?.({ done: (done += encoded.byteLength), total });
+      return encoded;
+    };
+    return { name, dtype, shape: t.shape, data } as TensorToWrite;
+  });
   await writeSafetensors(folder, WEIGHTS, tensors, { metadata: { format: 'pt' }, atLeastOne: true });
   const config = {
     architectures: ['GPT2LMHeadModel'],
