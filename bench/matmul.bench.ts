@@ -8,22 +8,7 @@ import { tfjsMatmul } from './peers/tfjs.ts';
 import { ceilings } from './probe.ts';
 import { race, timed, type Contender } from './rounds.ts';
 import { raceRows, type Row } from './table.ts';
-
-/** [...batch, m, k] · [...batch, k, n], the same numbers for everyone. */
-export interface Product {
-  readonly name: string;
-  readonly a: Factor;
-  readonly b: Factor;
-  readonly flops: number;
-  /** The least time of one measurement, in which the product is repeated. */
-  readonly atLeast: number;
-  /** What is wrong with a result, or nothing. */
-  readonly check: (result: ArrayLike<number>) => string;
-}
-export interface Factor {
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
+import type { Factor, Product } from './tasks.ts';
 
 const full = [
   [1, 512, 512, 512],

@@ -1,8 +1,7 @@
 /** One training step: forward, backward and AdamW on all parameters of a small GPT, and the loss read back. */
 import { countFlops } from './flops.ts';
 import { ADAMW, batchOf, LAYER_NORM_EPS, openGpt, showSize, SMALL, TINY, trainer } from './gpt.ts';
-import type { Batch, GptSize } from './gpt.ts';
-import type { Factor } from './matmul.bench.ts';
+import type { GptSize } from './gpt.ts';
 import { say, type Suite } from './options.ts';
 import { engines, ourNames, type Engine } from './ours.ts';
 import { jaxStepper } from './peers/jax-gpt.ts';
@@ -11,22 +10,7 @@ import { torchStepper } from './peers/torch.ts';
 import { ceilings } from './probe.ts';
 import { race, type Contender } from './rounds.ts';
 import { digits, raceRows } from './table.ts';
-
-/** What everyone is to do. */
-export interface Task {
-  readonly size: GptSize;
-  readonly batch: Batch;
-  readonly adamW: typeof ADAMW;
-  readonly layerNormEps: number;
-  /** Hugging Face's names; projections are [in, out], the head is [vocab, width]. */
-  readonly weights: ReadonlyMap<string, Factor>;
-}
-
-export interface Stepper {
-  /** One step; the loss before it. `ms` if it was measured by the other side, in a process of its own. */
-  step(): Promise<{ loss: number; ms?: number }>;
-  close?(): void;
-}
+import type { Factor, Stepper, Task } from './tasks.ts';
 
 export const run: Suite = async ({ rounds, quick }) => {
   const size = quick ? TINY : SMALL;

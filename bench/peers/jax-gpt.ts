@@ -1,5 +1,5 @@
 /** The small GPT in jax-js: the whole step, AdamW included, is one jitted function. */
-import type { Stepper, Task } from '../train.bench.ts';
+import type { Stepper, Task } from '../tasks.ts';
 import { openJax, type Jax } from './jax.ts';
 import { causalMask } from './mask.ts';
 

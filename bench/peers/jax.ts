@@ -1,6 +1,6 @@
 /** jax-js: kernels that it generates in WebAssembly. Its cpu device is an interpreter for debugging and takes no part. */
 import type * as jaxJs from '@jax-js/jax';
-import type { Factor, Product } from '../matmul.bench.ts';
+import type { Factor, Product } from '../tasks.ts';
 import { timed, type Contender } from '../rounds.ts';
 import { load } from './load.ts';
 

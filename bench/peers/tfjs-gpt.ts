@@ -1,5 +1,5 @@
 /** The small GPT in TensorFlow.js: its layers library has no attention, so it is written in its ops. */
-import type { Stepper, Task } from '../train.bench.ts';
+import type { Stepper, Task } from '../tasks.ts';
 import { causalMask } from './mask.ts';
 import { openTfjs, type Tf, type TfjsBackend } from './tfjs.ts';
 

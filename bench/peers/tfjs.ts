@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { dirname, sep } from 'node:path';
 import type * as tfjs from '@tensorflow/tfjs';
-import type { Factor, Product } from '../matmul.bench.ts';
+import type { Factor, Product } from '../tasks.ts';
 import { timed, type Contender } from '../rounds.ts';
 import { load } from './load.ts';
 

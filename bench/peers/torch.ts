@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { Stepper, Task } from '../train.bench.ts';
+import type { Stepper, Task } from '../tasks.ts';
 
 const SCRIPT = fileURLToPath(new URL('torch_gpt.py', import.meta.url));
 
