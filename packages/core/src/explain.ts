@@ -1,18 +1,6 @@
-import type { TapeRecord } from './op.ts';
 import { showShape } from './shape.ts';
+import { tapeOf, type TapeRecord } from './tape.ts';
 import type { Tensor } from './tensor.ts';
-
-/** The records on which a tensor depends, in the order in which they were made. */
-export function tapeOf(loss: Tensor): TapeRecord[] {
-  const reached = new Set<TapeRecord>();
-  const stack = loss.record ? [loss.record] : [];
-  for (let record = stack.pop(); record; record = stack.pop()) {
-    if (reached.has(record)) continue;
-    reached.add(record);
-    for (const source of record.sources) if (source) stack.push(source);
-  }
-  return [...reached].sort((a, b) => a.id - b.id);
-}
 
 /**
  * The tape of a loss as text, a line a call: `%3 = matmul(%1 [2, 3], parameter [3, 4]) -> [2, 4]  transformer.h.0.attn`.
@@ -23,7 +11,7 @@ export function explain(loss: Tensor): string {
   if (records.length === 0)
     return 'no tape: nothing that requires a gradient led here, or grad() consumed it';
   const number = new Map(records.map((r, i) => [r, i]));
-  const name = (x: Tensor, source: TapeRecord | undefined): string =>
+  const name = (x: Tensor, source: TapeRecord<Tensor> | undefined): string =>
     source ? `%${number.get(source)}` : x.requiresGrad ? 'parameter' : 'constant';
   return records
     .map((r, n) => {

@@ -1,12 +1,12 @@
 import { constantLike } from './create.ts';
 import { BaxError, within } from './errors.ts';
-import { tapeOf } from './explain.ts';
 import { type Cotangent, noGrad, type TapeRecord, type Vjp } from './op.ts';
 import { add, cast, copy } from './ops/elementwise.ts';
 import { sum } from './ops/reduce.ts';
 import { expand, reshape } from './ops/view.ts';
 import { composite, scope } from './scope.ts';
 import { sameShape, showShape } from './shape.ts';
+import { tapeOf } from './tape.ts';
 import { alias, type Tensor } from './tensor.ts';
 import { isContiguous } from './view.ts';
 

@@ -3,6 +3,7 @@ import type { DType } from './dtype.ts';
 import { BaxError, currentPath } from './errors.ts';
 import { composite } from './scope.ts';
 import type { Shape } from './shape.ts';
+import type * as tape from './tape.ts';
 import { alias, empty, type Tensor } from './tensor.ts';
 
 /** What a result will be. */
@@ -11,22 +12,9 @@ export interface Spec {
   readonly dtype: DType;
 }
 
-/** What a gradient rule sees of the call it differentiates. */
-export interface Cotangent<A> {
-  /** ∂loss/∂y for the first output. */
-  readonly g: Tensor;
-  readonly x: readonly Tensor[];
-  readonly y: Tensor;
-  readonly ys: readonly Tensor[];
-  readonly attrs: A;
-  /** The input whose gradient is wanted. */
-  readonly index: number;
-  /** Computed once for all inputs of the call, and only if a rule asks. */
-  readonly shared: <S>(make: () => S) => S;
-}
-
-/** ∂loss/∂x[index], of any shape that broadcasting x gives (it is summed back in `grad`); undefined is an exact zero. */
-export type Vjp<A> = { rule(c: Cotangent<A>): Tensor | undefined }['rule'];
+export type Cotangent<A> = tape.Cotangent<Tensor, A>;
+export type Vjp<A> = tape.Vjp<Tensor, A>;
+export type TapeRecord = tape.TapeRecord<Tensor>;
 
 /** How the law tests draw valid calls; see `domain` below. */
 export interface Draw {
@@ -67,22 +55,6 @@ export interface Op<A = unknown> {
   readonly discrete?: boolean;
   /** The backend's optional kernel that equals the composition. */
   readonly fused?: string;
-}
-
-/** The tape is made of these: data, so that it can be printed, counted and replayed without knowing any op. */
-export interface TapeRecord {
-  readonly id: number;
-  readonly op: Op;
-  readonly inputs: readonly Tensor[];
-  readonly outputs: readonly Tensor[];
-  /** The calls that made the inputs. */
-  readonly sources: readonly (TapeRecord | undefined)[];
-  /** Of the memories of inputs and outputs, as they were. */
-  readonly versions: readonly number[];
-  readonly attrs: unknown;
-  readonly path: string;
-  /** `grad` went through it and freed what it needed. */
-  consumed: boolean;
 }
 
 export const defineOp = <A>(op: Op<A>): Op<A> => op;

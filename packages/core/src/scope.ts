@@ -1,11 +1,18 @@
 import { BaxError } from './errors.ts';
-import type { Tensor } from './tensor.ts';
 
-const open: Set<Tensor>[] = [];
+/** What a scope owns: a tensor, of which it knows no more. */
+interface Owned {
+  readonly kept: boolean;
+  readonly taped: boolean;
+  readonly record: object | undefined;
+  dispose(reason: string): void;
+}
+
+const open: Set<Owned>[] = [];
 const ENDED = 'when its scope ended; return it from scope() or keep() it';
 
 /** Called by each new tensor: the innermost open scope owns it. */
-export const enroll = (t: Tensor): void => void open.at(-1)?.add(t);
+export const enroll = (t: Owned): void => void open.at(-1)?.add(t);
 
 /**
  * Runs `f` and frees every tensor that it made, but those it returns (alone, or inside arrays and plain objects) and
@@ -22,10 +29,10 @@ export function composite<T>(f: () => T): T {
 }
 
 function run<T>(f: () => T, tapes: boolean): T {
-  const mine = new Set<Tensor>();
+  const mine = new Set<Owned>();
   open.push(mine);
   let result: T;
-  const out = new Set<Tensor>();
+  const out = new Set<Owned>();
   try {
     result = f();
     if (typeof (result as { then?: unknown } | undefined)?.then === 'function')
@@ -54,9 +61,9 @@ function run<T>(f: () => T, tapes: boolean): T {
   return result;
 }
 
-const isTensorLike = (x: object): x is Tensor => Symbol.for('bax.tensor') in x;
+const isTensorLike = (x: object): x is Owned & object => Symbol.for('bax.tensor') in x;
 
-function collect(value: unknown, out: Set<Tensor>): void {
+function collect(value: unknown, out: Set<Owned>): void {
   if (typeof value !== 'object' || value === null) return;
   if (isTensorLike(value)) out.add(value);
   else if (Array.isArray(value)) for (const item of value) collect(item, out);

@@ -3,10 +3,10 @@ import type { DType, HostArrays } from './dtype.ts';
 import { bytesOf, hostArray } from './dtype.ts';
 import { BaxError } from './errors.ts';
 import { claim, newMemory, release, type Hold, type Memory } from './memory.ts';
-import type { TapeRecord } from './op.ts';
 import { enroll } from './scope.ts';
 import { rowMajor, showShape, sizeOf, type Shape } from './shape.ts';
 import { showValues } from './show.ts';
+import type { TapeRecord } from './tape.ts';
 import { isContiguous } from './view.ts';
 
 const BRAND = Symbol.for('bax.tensor');
@@ -21,7 +21,7 @@ export class Tensor {
   /** The accumulated gradient that `backward()` left, of the same shape. */
   grad: Tensor | undefined;
   /** The call that made this tensor, if an input of it was tracked. */
-  record: TapeRecord | undefined;
+  record: TapeRecord<Tensor> | undefined;
   /** Exempt from scopes and from `grad`'s early freeing. */
   kept = false;
   /** A record names it, as an input or an output. */
