@@ -44,8 +44,7 @@ export async function* generate(
       const logits = scope(() =>
         noGrad(() => model.lastLogits(tensor([news], { dtype: 'i32', backend }), { cache })),
       );
-      const values = await logits.data();
-      logits.dispose();
+      const values = await logits.data().finally(() => logits.dispose());
       const token = sampleToken(values, step, options);
       if (stopTokens.includes(token)) return;
       seen.push(token);

@@ -1,13 +1,8 @@
 export { f16ToF32, f32ToF16, bf16ToF32, f32ToBf16 } from './half.ts';
 export * from './json.ts';
 export * from './memory.ts';
-export {
-  loadAdapter,
-  saveAdapter,
-  type LoadedAdapter,
-  type SaveAdapterOptions,
-  type SavedAdapter,
-} from './peft.ts';
+export { loadAdapter, type LoadedAdapter } from './peft-load.ts';
+export { saveAdapter, type SaveAdapterOptions, type SavedAdapter } from './peft-save.ts';
 export {
   openSafetensors,
   type FloatArrays,

@@ -3,6 +3,11 @@ import { BaxError } from '@bax/core';
 import { matches } from '../lora/targets.ts';
 import type { Json, JsonObject } from './json.ts';
 
+export const ADAPTER_CONFIG = 'adapter_config.json';
+export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
+/** Before each module's path in the weights file. */
+export const PEFT_PREFIX = 'base_model.model.';
+
 /** A rank and an α for one module. */
 interface Rank {
   readonly r: number;

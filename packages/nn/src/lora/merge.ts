@@ -9,7 +9,7 @@ export interface MergedLayer {
   readonly path: string;
   /** The largest |Ŵ' − (W + s B A)| of all components. */
   readonly error: number;
-  /** What that component may be off: u |W + s B A| + (1 + u) γ_{r+1} |s| |B| |A| (law P33). */
+  /** What that component may be off: u |W + s B A| + (1 + u) γ_{r+1} |s| |B| |A| (law P33); γ_{r+2} if f32 rounds s. */
   readonly bound: number;
   /** The largest error / bound of all components; at most 1. */
   readonly ratio: number;
@@ -80,13 +80,13 @@ async function measure(
   merged: Linear,
   strength: number,
 ): Promise<MergedLayer> {
-  const [W, M] = await Promise.all([layer.base.matrix.data(), merged.matrix.data()]);
+  const [W, M] = await Promise.all([matrixOf(layer.base), matrixOf(merged)]);
   const k = layer.inFeatures;
   // In f64 the reference rounds as much as what it measures.
   const u = merged.weight.dtype === 'f64' ? 2 ** -52 : merged.weight.backend.info.roundoff;
   let [error, bound, ratio] = [0, 0, 0];
-  const see = (row: number, column: number, exact: number, magnitude: number, r: number): void => {
-    const gamma = ((r + 1) * u) / (1 - (r + 1) * u);
+  const see = (row: number, column: number, exact: number, magnitude: number, roundings: number): void => {
+    const gamma = (roundings * u) / (1 - roundings * u);
     const off = Math.abs(M[row * k + column]! - exact);
     const allowed = u * Math.abs(exact) + (1 + u) * gamma * magnitude + 2 ** -149;
     if (!Number.isFinite(off))
@@ -100,6 +100,7 @@ async function measure(
   for (const branch of layer.branches) {
     const [A, B] = await Promise.all([branch.A.data(), branch.B.data()]);
     const [r, s] = [branch.r, branch.scale * strength];
+    const roundings = r + (Math.fround(s) === s ? 1 : 2);
     const start = branch.slice?.start ?? 0;
     for (let i = 0; i < branch.B.shape[0]!; i++) {
       untouched.delete(start + i);
@@ -110,12 +111,22 @@ async function measure(
           sum += term;
           magnitude += Math.abs(term);
         }
-        see(start + i, j, W[(start + i) * k + j]! + s * sum, Math.abs(s) * magnitude, r);
+        see(start + i, j, W[(start + i) * k + j]! + s * sum, Math.abs(s) * magnitude, roundings);
       }
     }
   }
   for (const row of untouched) for (let j = 0; j < k; j++) see(row, j, W[row * k + j]!, 0, 0);
   return { path, error, bound, ratio };
+}
+
+/** The weight as [out, in] on the host. */
+async function matrixOf(layer: Linear): Promise<ArrayLike<number>> {
+  const { matrix } = layer;
+  try {
+    return await matrix.data();
+  } finally {
+    if (matrix !== layer.weight) matrix.dispose(); // a view would keep the weight's memory
+  }
 }
 
 function reportOf(layers: readonly MergedLayer[]): MergeReport {
