@@ -1,9 +1,12 @@
 /** Training state in one file, replaced whole or not at all: parameters, optimiser state, and where the run stands. */
-import { assign, BaxError, fromHost, type Tensor } from '@bax/core';
+import { assign, BaxError, fromHost, sameShape, showShape, type Tensor } from '@bax/core';
 import {
+  isJsonObject,
   openSafetensors,
+  parseJson,
   writeSafetensors,
   type Optimizer,
+  type Safetensors,
   type TensorToWrite,
   type WritableFolder,
 } from '@bax/nn';
@@ -43,7 +46,10 @@ export async function saveCheckpoint(
   });
 }
 
-/** Fills parameters and optimiser from the folder's checkpoint; undefined if it has none. */
+/**
+ * Fills parameters and optimiser from the folder's checkpoint; undefined if it has none.
+ * @throws if it belongs to another run or is broken; then nothing was changed.
+ */
 export async function loadCheckpoint(
   folder: WritableFolder,
   parameters: ReadonlyMap<string, Tensor>,
@@ -52,25 +58,46 @@ export async function loadCheckpoint(
 ): Promise<RunState | undefined> {
   if (!(await folder.has(FILE))) return undefined;
   const file = await openSafetensors(await folder.open(FILE));
+  const read: Tensor[] = [];
+  const readLike = async (prefix: string, own: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> => {
+    const found = new Map<string, Tensor>();
+    for (const [name, like] of own) {
+      const values = await file.readFloat(`${prefix}/${name}`);
+      const { shape } = file.tensors.get(`${prefix}/${name}`)!;
+      if (!sameShape(shape, like.shape))
+        throw new BaxError(`${file.name}: ${name} is ${showShape(shape)}, not ${showShape(like.shape)}`);
+      const t = fromHost(values, shape, 'f32', { backend: like.backend });
+      read.push(t);
+      found.set(name, t);
+    }
+    return found;
+  };
   try {
-    const state = JSON.parse(file.metadata['run'] ?? '{}') as RunState;
+    const state = runState(file);
     if (state.settings !== settings)
       throw new BaxError(
-        `${folder.name}/${FILE} belongs to a run with other settings: ${state.settings}; this one has ${settings}. Use another --out, or delete it`,
+        `${file.name} belongs to a run with other settings: ${state.settings}; this one has ${settings}. Use another --out, or delete it`,
       );
-    const read = async (name: string, like: Tensor): Promise<Tensor> =>
-      fromHost(await file.readFloat(name), like.shape, 'f32', { backend: like.backend });
-    for (const [name, t] of parameters) {
-      const saved = await read(`parameter/${name}`, t);
-      assign(t, saved);
-      saved.dispose();
-    }
-    const restored = new Map<string, Tensor>();
-    for (const [name, t] of optimizer.stateTensors()) restored.set(name, await read(`optimizer/${name}`, t));
-    optimizer.load(restored, state.step);
-    for (const t of restored.values()) t.dispose();
+    const saved = await readLike('parameter', parameters);
+    optimizer.load(await readLike('optimizer', optimizer.stateTensors()), state.step);
+    for (const [name, t] of parameters) assign(t, saved.get(name)!);
     return state;
   } finally {
+    for (const t of read) t.dispose();
     await file.close();
   }
+}
+
+function runState({ name, metadata }: Safetensors): RunState {
+  const where = `${name}: metadata 'run'`;
+  const json = parseJson(metadata['run'] ?? '{}', { where, maxBytes: 1 << 26 });
+  const { step, losses, seconds, settings } = isJsonObject(json) ? json : {};
+  if (
+    !(Array.isArray(losses) && losses.every((loss) => typeof loss === 'number')) ||
+    step !== losses.length ||
+    typeof seconds !== 'number' ||
+    typeof settings !== 'string'
+  )
+    throw new BaxError(`${where} does not say where a run stands; delete the file to start anew`);
+  return { step, losses, seconds, settings };
 }

@@ -5,17 +5,18 @@
  *   npm start -- --targets q,v      query and value alone, as in the paper
  *   npm start -- --help
  */
-import { readFile, stat } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import {
   adamW, attachLora, BaxError, compareMerged, device, fromHost, generate, key, loadGpt2, loadTokenizer, perplexity, planLora,
-  randomWindows, saveAdapter, saveGpt2, train, warmupLinear, type Gpt2, type LoraModel, type TextBatch, type Tokenizer,
+  randomWindows, saveAdapter, saveGpt2, train, warmupLinear, type Gpt2, type LoraModel, type SavedAdapter, type TextBatch,
+  type Tokenizer,
 } from 'bax'; // prettier-ignore
 import { openFolder } from 'bax/node';
 import { lossChart } from './chart.ts';
 import { mobyDick, splitText, stateOfTheUnion, tokenize, type Corpus } from './corpora.ts';
-import { help, readOptions, type Options } from './options.ts';
-import { clock, progressLine } from './progress.ts';
+import { BASE, help, readOptions, type Options } from './options.ts';
+import { clock, count, progressLine } from './progress.ts';
 import { reportText, type BeforeAfter } from './report.ts';
 
 const EVALUATED_WINDOWS = 32;
@@ -24,12 +25,17 @@ const SAVE_EVERY = 10;
 const MAX_TEXT_BYTES = 256 << 20;
 const progress = progressLine();
 
+/** What a failure or Ctrl-C leaves behind, once training has begun. */
+let kept: string | undefined;
+
 async function main(options: Options): Promise<void> {
   const stop = new AbortController();
   const { signal } = stop;
   process.on('SIGINT', () => (signal.aborted ? process.exit(130) : stop.abort()));
 
+  // Whatever can be wrong is looked at before anything is trained or written.
   const backend = await device(options.device);
+  await mustExist('model', options.model, 'directory');
   const folder = await openFolder(options.model);
   const model = await loadGpt2(folder, { signal });
   const tokenizer = await loadTokenizer(folder);
@@ -37,29 +43,44 @@ async function main(options: Options): Promise<void> {
     throw new BaxError(
       `${options.model}: the tokenizer has ${tokenizer.vocabSize} tokens, the model ${model.config.vocab_size}`,
     );
-  const context = Math.min(options.context, model.config.n_positions);
-  console.log(
-    `${model.parameterCount.toLocaleString('en-US')} parameters from ${shown(options.model)}, on ${backend.name} (${backend.info.adapter})`,
-  );
-
-  const corpus = await corpusOf(options);
-  const [learn, held] = [tokenize(tokenizer, corpus.train), tokenize(tokenizer, corpus.validation)];
-  const own =
-    options.model === readOptions([])!.model ? tokenize(tokenizer, stateOfTheUnion().validation) : undefined;
+  const longest = model.config.n_positions;
+  const context = Math.min(options.context, longest);
+  const promptTokens = tokenizer.encode(options.prompt).length;
+  if (promptTokens >= longest)
+    throw new BaxError(
+      `--prompt is ${promptTokens} tokens long; the model's context of ${longest} must hold it and what follows`,
+    );
   const plan = planLora(model, {
     targets: options.targets,
     r: options.r,
     alpha: options.alpha,
     dropout: options.dropout,
   });
+  console.log(
+    `${count(model.parameterCount)} parameters from ${shown(options.model)}, on ${backend.name} (${backend.info.adapter})`,
+  );
+
+  const corpus = await corpusOf(options);
+  const [learn, held] = [tokenize(tokenizer, corpus.train), tokenize(tokenizer, corpus.validation)];
+  if (Math.min(learn.length, held.length) <= context)
+    throw new BaxError(
+      `${corpus.name}: ${learn.length} tokens to learn from and ${held.length} held out; both must be longer than a window of ${context}. Give a longer text or a smaller --context`,
+    );
   const lora = attachLora(model, plan, { key: key(options.seed) });
   const out = await openFolder(options.out, { create: true });
-  const adapterFolder = await openFolder(join(options.out, 'adapter'), { create: true });
-  const save = (): ReturnType<typeof saveAdapter> =>
-    saveAdapter(lora, adapterFolder, { baseModel: resolve(options.model) });
+  const adapter = join(options.out, 'adapter');
+  const save = async (steps: number): Promise<SavedAdapter> => {
+    const adapterFolder = await openFolder(adapter, { create: true });
+    const saved = await saveAdapter(lora, adapterFolder, { baseModel: resolve(options.model) });
+    kept = `the adapter after ${steps} of ${options.steps} steps, in ${shown(adapter)}`;
+    return saved;
+  };
+  const shrunk =
+    context < options.context ? ` (--context ${options.context} is more than the model takes)` : '';
   console.log(
-    `${plan.entries.length} adapters, ${plan.parameters.toLocaleString('en-US')} trainable parameters; text: ${corpus.name}, ${learn.length.toLocaleString('en-US')} tokens`,
+    `${plan.entries.length} adapters, ${count(plan.parameters)} trainable parameters; text: ${corpus.name}, ${count(learn.length)} tokens in windows of ${context}${shrunk}`,
   );
+  const own = resolve(options.model) === BASE ? tokenize(tokenizer, stateOfTheUnion().validation) : undefined;
 
   const measure = async (m: Gpt2, what: string): Promise<Measures> => {
     const measured = (tokens: Int32Array, on: string): Promise<number> =>
@@ -78,17 +99,12 @@ async function main(options: Options): Promise<void> {
     };
   };
   const before = await measure(model, 'before');
-  const { losses, seconds, aborted } = await learnFrom(lora, learn, context, options, signal, save);
-  const saved = await save();
+  const { losses, seconds } = await learnFrom(lora, learn, context, options, signal, save);
+  const saved = await save(losses.length);
   await out.write('loss.svg', [
     new TextEncoder().encode(lossChart(losses, `LoRA on ${corpus.name}: training loss`)),
   ]);
-  if (aborted) {
-    console.log(
-      `Stopped after ${losses.length} of ${options.steps} steps. What was trained is in ${shown(join(options.out, 'adapter'))}.`,
-    );
-    return;
-  }
+  signal.throwIfAborted();
   const after = await measure(lora.model, 'after');
   const { model: merged, report: merge } = await lora.merge();
   const mergedFolder = await openFolder(join(options.out, 'merged'), { create: true });
@@ -118,10 +134,11 @@ async function main(options: Options): Promise<void> {
         ['report.md', 'this page'],
       ] as const
     ).map(([name, what]) => [shown(join(options.out, name)), what] as const),
-    adapter: shown(join(options.out, 'adapter')),
+    adapter: shown(adapter),
     model: shown(options.model),
   });
   await out.write('report.md', [new TextEncoder().encode(text)]);
+  progress.done();
   console.log(`\n${text}`);
 }
 
@@ -131,17 +148,23 @@ interface Measures {
   readonly sample: string;
 }
 const pair = <T>(before: T, after: T): BeforeAfter<T> => ({ before, after });
-const shown = (path: string): string => relative('.', path) || '.';
+/** From here if it is below, else whole. */
+function shown(path: string): string {
+  const way = relative('.', path) || '.';
+  return way.startsWith('..') ? resolve(path) : way;
+}
+
+async function mustExist(option: string, path: string, what: 'file' | 'directory'): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (!(what === 'file' ? found?.isFile() : found?.isDirectory()))
+    throw new BaxError(`--${option} ${path}: there is no such ${what}`);
+}
 
 async function corpusOf({ data }: Options): Promise<Corpus> {
   if (data === undefined) return mobyDick();
-  const info = await stat(data).catch(() => undefined);
-  if (!info?.isFile()) throw new BaxError(`--data ${data}: there is no such file`);
-  if (info.size > MAX_TEXT_BYTES)
-    throw new BaxError(
-      `--data ${data}: ${info.size} bytes are more than the ${MAX_TEXT_BYTES} that are read`,
-    );
-  return splitText(data, await readFile(data, 'utf8'));
+  await mustExist('data', data, 'file');
+  const folder = await openFolder(dirname(data), { followLinks: true });
+  return splitText(data, await folder.readText(basename(data), MAX_TEXT_BYTES));
 }
 
 async function learnFrom(
@@ -150,41 +173,30 @@ async function learnFrom(
   context: number,
   options: Options,
   signal: AbortSignal,
-  save: () => Promise<unknown>,
-): Promise<{ losses: number[]; seconds: number; aborted: boolean }> {
+  save: (steps: number) => Promise<unknown>,
+): Promise<{ losses: number[]; seconds: number }> {
   const { steps, batch, lr, seed } = options;
   const started = performance.now();
-  let savedAt = 0;
-  try {
-    const { losses, aborted } = await train<TextBatch>({
-      loss: ({ ids, targets }, { key: stepKey }) => lora.model.loss(ids, targets, { key: stepKey }),
-      batches: (step) => randomWindows(tokens, step, { context, batch, seed }),
-      optimizer: adamW(lora.parameters(), { lr, weightDecay: 0 }),
-      schedule: warmupLinear({ lr, steps, warmup: Math.min(5, steps - 1) }),
-      clip: 1,
-      steps,
-      seed,
-      signal,
-      onStep: async ({ step, loss, tokensPerSecond, secondsLeft }) => {
-        progress.show(
-          `step ${step + 1}/${steps}  loss ${loss.toFixed(3)}  ${tokensPerSecond.toFixed(0)} tokens/s  ${clock(secondsLeft)} left  (Ctrl-C stops and keeps)`,
-        );
-        if ((step + 1) % SAVE_EVERY !== 0) return;
-        await save();
-        savedAt = step + 1;
-      },
-    });
-    const seconds = (performance.now() - started) / 1000;
-    progress.done(`trained ${losses.length} steps in ${clock(seconds)}, loss ${losses.at(-1)?.toFixed(3)}`);
-    return { losses, seconds, aborted };
-  } catch (error) {
-    if (error instanceof BaxError)
-      error.message +=
-        savedAt > 0
-          ? `\n  saved: the adapter of step ${savedAt}, in ${shown(join(options.out, 'adapter'))}`
-          : '\n  saved: nothing, the first save is after step 10';
-    throw error;
-  }
+  kept = `nothing, as the adapter is saved every ${SAVE_EVERY} steps`;
+  const { losses } = await train<TextBatch>({
+    loss: ({ ids, targets }, { key: stepKey }) => lora.model.loss(ids, targets, { key: stepKey }),
+    batches: (step) => randomWindows(tokens, step, { context, batch, seed }),
+    optimizer: adamW(lora.parameters(), { lr, weightDecay: 0 }),
+    schedule: warmupLinear({ lr, steps, warmup: Math.min(5, steps - 1) }),
+    clip: 1,
+    steps,
+    seed,
+    signal,
+    onStep: async ({ step, loss, tokensPerSecond, secondsLeft }) => {
+      progress.show(
+        `step ${step + 1}/${steps}  loss ${loss.toFixed(3)}  ${tokensPerSecond.toFixed(0)} tokens/s  ${clock(secondsLeft)} left  (Ctrl-C stops and keeps)`,
+      );
+      if ((step + 1) % SAVE_EVERY === 0) await save(step + 1);
+    },
+  });
+  const seconds = (performance.now() - started) / 1000;
+  progress.done(`trained ${losses.length} steps in ${clock(seconds)}, loss ${losses.at(-1)?.toFixed(3)}`);
+  return { losses, seconds };
 }
 
 async function sample(
@@ -203,6 +215,7 @@ async function sample(
     signal,
   }))
     tokens.push(token);
+  signal.throwIfAborted(); // which ends generate without an error
   return prompt + tokenizer.decode(tokens);
 }
 
@@ -212,8 +225,9 @@ try {
   else console.log(help());
 } catch (error) {
   progress.done();
-  if ((error as Error).name === 'AbortError') console.log('Stopped before anything was trained.');
-  else if (error instanceof BaxError) console.error(`bax: ${error.message}`);
-  else throw error;
-  process.exitCode = (error as Error).name === 'AbortError' ? 130 : 1;
+  const stopped = (error as Error).name === 'AbortError';
+  if (!stopped && !(error instanceof BaxError)) throw error;
+  if (stopped) console.log(`Stopped. Kept: ${kept ?? 'nothing, as training had not begun'}.`);
+  else console.error(`bax: ${(error as Error).message}${kept === undefined ? '' : `\n  kept: ${kept}`}`);
+  process.exitCode = stopped ? 130 : 1;
 }

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BaxError, type DeviceName } from 'bax';
 
@@ -19,20 +20,21 @@ export interface Options {
   readonly prompt: string;
 }
 
-const here = (path: string): string => new URL(path, import.meta.url).pathname;
+/** The model that comes with the example. */
+export const BASE: string = fileURLToPath(new URL('base', import.meta.url));
 
 /** One line of --help each. Numbers are checked against their least and greatest value. */
 const flags = {
   model: {
-    value: here('base'),
-    help: 'directory of a GPT-2 (config.json, model.safetensors, tokenizer.json)',
+    value: BASE,
+    help: 'directory of a GPT-2, as Hugging Face stores it',
   },
   data: { value: '', help: 'text file to adapt to; its last tenth is held out (default: Moby-Dick)' },
   out: { value: '.bax-out/moby-dick', help: 'directory for what is made' },
   device: { value: 'auto', help: 'where to compute: auto or cpu' },
   targets: {
     value: 'all-linear',
-    help: 'layers that get an adapter: all-linear, or a list such as q,v or c_attn,c_proj',
+    help: 'adapted layers: all-linear, or a list like q,v or c_attn,c_proj',
   },
   r: { value: '8', help: 'rank of B A', range: [1, 4096], whole: true },
   alpha: { value: '16', help: 'the scale of B A is alpha / r', range: [Number.MIN_VALUE, 1e6] },
@@ -40,9 +42,14 @@ const flags = {
   steps: { value: '40', help: 'optimiser steps', range: [1, 1e6], whole: true },
   batch: { value: '4', help: 'windows of text in a step', range: [1, 4096], whole: true },
   context: { value: '128', help: 'tokens in a window', range: [2, 65536], whole: true },
-  lr: { value: '0.01', help: 'highest learning rate', range: [0, 10] },
-  seed: { value: '1', help: 'of data order, initial A and sampling', range: [0, 2 ** 53 - 1], whole: true },
-  prompt: { value: 'The whale', help: 'continued before and after' },
+  lr: { value: '0.02', help: 'highest learning rate', range: [0, 10] },
+  seed: {
+    value: '1',
+    help: 'seed of data order, initial A and sampling',
+    range: [0, 2 ** 53 - 1],
+    whole: true,
+  },
+  prompt: { value: 'The whale', help: 'text that is continued before and after' },
 } as const satisfies Record<
   string,
   { value: string; help: string; range?: readonly [number, number]; whole?: boolean }
@@ -56,10 +63,17 @@ export const help = (): string =>
     'Usage: npm start -- [options]',
     '',
     ...Object.entries(flags).map(([name, { value, help: text }]) => {
-      const shown = name === 'model' ? 'the base in examples/finetune/base' : value;
+      const shown = name === 'model' ? 'examples/finetune/base' : value;
       return `  --${name.padEnd(8)} ${text}${value === '' ? '' : ` (default: ${shown})`}`;
     }),
     '  --help     this page',
+    '',
+    'For example, query and value alone, as in the paper; and a text of your own:',
+    '',
+    '  npm start -- --targets q,v --r 4',
+    '  npm start -- --data my.txt --out .bax-out/my --steps 100',
+    '',
+    'Ctrl-C stops training and keeps what was trained.',
   ].join('\n');
 
 /** The options of a command line; undefined if help was asked for. @throws on an unknown or impossible one. */
@@ -72,15 +86,18 @@ export function readOptions(argv: readonly string[]): Options | undefined {
       options: { ...options, help: { type: 'boolean', short: 'h' } },
     }));
   } catch (error) {
-    throw new BaxError(`${(error as Error).message.split('. ')[0]}; see npm start -- --help`);
+    throw new BaxError(`${(error as Error).message.split(/\.\s/)[0]}; see npm start -- --help`);
   }
   if (values['help']) return undefined;
-  const text = (name: Flag): string => (values[name] as string | undefined) ?? flags[name].value;
+  const text = (name: Flag): string => {
+    if (values[name] === '') throw new BaxError(`--${name} is empty; see npm start -- --help`);
+    return (values[name] as string | undefined) ?? flags[name].value;
+  };
   const number = (name: Flag): number => {
     const { range, whole } = flags[name] as { range: readonly [number, number]; whole?: boolean };
     const value = Number(text(name));
     if (
-      text(name).trim() === '' ||
+      text(name).trim() === '' || // which Number takes for 0
       !(value >= range[0] && value <= range[1]) ||
       (whole && !Number.isInteger(value))
     )
@@ -92,7 +109,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
   const targets = text('targets').split(',').map((t) => t.trim()).filter((t) => t !== ''); // prettier-ignore
   return {
     model: text('model'),
-    data: text('data') || undefined,
+    data: values['data'] === undefined ? undefined : text('data'),
     out: text('out'),
     device: text('device') as DeviceName,
     targets: targets.join() === 'all-linear' ? 'all-linear' : targets,

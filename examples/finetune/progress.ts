@@ -8,7 +8,7 @@ export interface Progress {
 export function progressLine(out: NodeJS.WriteStream = process.stderr): Progress {
   let last = 0;
   const write = (line: string): void => {
-    if (out.isTTY) out.write(`\r\x1b[2K${line.slice(0, (out.columns ?? 80) - 1)}`);
+    if (out.isTTY) out.write(`\r\x1b[2K${line.slice(0, (out.columns || 80) - 1)}`);
     else out.write(`${line}\n`);
   };
   return {
@@ -26,8 +26,10 @@ export function progressLine(out: NodeJS.WriteStream = process.stderr): Progress
 }
 
 /** `1:05` */
-export const clock = (seconds: number): string =>
-  `${Math.floor(seconds / 60)}:${String(Math.round(seconds) % 60).padStart(2, '0')}`;
+export function clock(seconds: number): string {
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+}
 
 export const count = (n: number): string => n.toLocaleString('en-US');
 

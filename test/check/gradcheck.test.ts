@@ -35,6 +35,7 @@ describe('finds', () => {
         at(12, (i) => (i === 11 ? 0 : 1)),
       ),
     'all lost': (g) => mul(g, 0),
+    NaN: (g) => mul(g, NaN),
   };
   test.each(Object.entries(mutants))('%s', async (_, spoil) => {
     const x = f64([12]);

@@ -1,6 +1,6 @@
 import {
   add, backward, BaxError, cast, concat, defineOp, detach, div, exp, expand, gather, grad, keep, log, matmul, mean, mul, noGrad, observe, ones,
-  relu, reshape, setBackend, slice, softmax, sub, sum, tapeOf, type Tensor, tensor, valueAndGrad, apply, assign, copy,
+  relu, reshape, setBackend, slice, softmax, sub, sum, tapeOf, type Tensor, tensor, valueAndGrad, apply, applyAll, assign, copy,
 } from '@bax/core'; // prettier-ignore
 import { cpu } from '@bax/cpu';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -325,6 +325,20 @@ describe('size', () => {
     observe(() => ran++, () => expect(list(grad(sum(y), [x])[0])).toEqual([1])); // prettier-ignore
     expect(ran).toBeLessThan(60 * 5);
   });
+});
+
+test('only the first of several results has a gradient; the others say so', () => {
+  const twoFaced = defineOp<object>({
+    name: 'twoFaced',
+    domain: () => ({ inputs: [{ shape: [2] }], attrs: {} }),
+    out: ([x]) => [x, x].map(({ shape, dtype }) => ({ shape, dtype })),
+    compose: ([x]) => [mul(x, 2), mul(x, 3)],
+    vjp: ({ g }) => mul(g, 2),
+  });
+  const x = param([1, 2]);
+  expect(list(grad(sum(applyAll(twoFaced, [x], {})[0]), [x])[0])).toEqual([2, 2]);
+  const message = 'grad: twoFaced can be differentiated through its first result alone';
+  expect(() => grad(sum(applyAll(twoFaced, [x], {})[1]), [x])).toThrow(message);
 });
 
 test('an op of a user, from one literal', () => {

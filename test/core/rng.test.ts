@@ -109,6 +109,7 @@ describe('foldIn', () => {
       randomBits(parent, 2),
     ].map(hex);
     expect(new Set(keys).size).toBe(keys.length);
+    expect(hex(foldIn(parent, 'a'))).not.toBe(hex(foldIn(parent, 0xe40c292c))); // FNV-1a of 'a'
     const many = Array.from({ length: 2000 }, (_, i) => hex(foldIn(parent, i)));
     expect(new Set(many).size).toBe(2000);
   });

@@ -158,6 +158,19 @@ describe('grad frees as it walks', () => {
     expect(live() - start).toBe(0);
   });
 
+  test('gradients are freed on the way too: with all activations retained, the walk holds two blocks', () => {
+    const own = cpu();
+    const w = tensor(new Float32Array(KB).fill(1), { requiresGrad: true, backend: own });
+    scope(() => void grad(chain(w, 1), [w]));
+    const loss = chain(w, 20);
+    const fill = zeros([10 * KB], { backend: own }); // above whatever the warm-up reached
+    const start = own.memory().live;
+    expect(own.memory().peak).toBe(start);
+    grad(loss, [w], { retain: true });
+    expect(own.memory().peak - start).toBe(2 * 1024);
+    fill.dispose();
+  });
+
   test('a kept activation stays, the loss too', () => {
     const w = tensor(new Float32Array(KB).fill(1), { requiresGrad: true });
     const h = keep(exp(w));

@@ -11,6 +11,7 @@ import {
 } from '@bax/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { runs } from '../support/runs.ts';
 
 test('sizeOf, rowMajor, sameShape, showShape', () => {
   expect([sizeOf([]), sizeOf([2, 3]), sizeOf([2, 0])]).toEqual([1, 6, 0]);
@@ -44,7 +45,7 @@ test('broadcasting does not depend on the order', () => {
     expect(broadcastShapes(a, b)).toEqual(broadcastShapes(b, a));
     const ab = broadcastShapes(a, b);
     if (ab) expect(broadcastShapes(ab, c)).toEqual(broadcastShapes(a, b, c));
-  })); // prettier-ignore
+  }), runs(100)); // prettier-ignore
 });
 
 test('dtypes', () => {

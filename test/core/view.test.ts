@@ -16,6 +16,7 @@ import {
 import { cpu } from '@bax/cpu';
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
+import { runs } from '../support/runs.ts';
 
 beforeEach(() => setBackend(cpu()));
 
@@ -42,7 +43,7 @@ const check = (law: (x: Tensor, g: fc.GeneratorValue) => void): void =>
     fc.property(fc.gen(), (g) => {
       law(randomView(g), g);
     }),
-    { numRuns: 500 },
+    runs(500),
   );
 
 test('a view shows what lies at its places', async () => {
@@ -50,7 +51,7 @@ test('a view shows what lies at its places', async () => {
     const x = randomView(g);
     expect([...(await x.data())]).toEqual(places(x));
     expect([...x.peek()!]).toEqual(places(x));
-  })); // prettier-ignore
+  }), runs(100)); // prettier-ignore
 });
 
 test('isContiguous: whether the places are consecutive', () => {

@@ -1,16 +1,4 @@
-import {
-  add,
-  currentPath,
-  isTensor,
-  key,
-  noGrad,
-  observe,
-  ones,
-  setBackend,
-  tensor,
-  zeros,
-  type Tensor,
-} from '@bax/core';
+import { key, ones, setBackend, zeros, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import { castModule, Linear, Module, transform } from '@bax/nn';
 import { beforeEach, describe, expect, it, test } from 'vitest';

@@ -4,6 +4,7 @@ import {
 } from '@bax/check'; // prettier-ignore
 import { apply, contiguous, fromHost, grad, noGrad, type Op, ops, sizeOf, type Tensor } from '@bax/core';
 import fc from 'fast-check';
+import { runs } from './runs.ts';
 
 /** Every registered op, for `describe.each`. */
 export const everyOp: [string, Op][] = [...ops];
@@ -16,10 +17,10 @@ export interface LawOptions extends CallOptions {
 /** Checks a law on random calls of an op. */
 export async function forCalls(
   op: Op,
-  { runs, ...options }: LawOptions,
+  { runs: times, ...options }: LawOptions,
   law: (call: Call) => Promise<void>,
 ): Promise<void> {
-  await fc.assert(fc.asyncProperty(calls(op, options), law), { numRuns: runs });
+  await fc.assert(fc.asyncProperty(calls(op, options), law), runs(times));
 }
 
 export const plainInputs = ({ args }: Call, options: ArgOptions): Tensor[] =>

@@ -1,9 +1,5 @@
-import {
-  assign, detach, foldIn, fromHost, grad, hostArray, isFloat, key, normals, randomBits, scope, showShape,
-  type DType, type Key, type Tensor,
-} from '@bax/core'; // prettier-ignore
-import { sameBits } from './bits.ts';
-import { UNIT_ROUNDOFF } from './bounds.ts';
+import { foldIn, isFloat, key, showShape, type Tensor } from '@bax/core';
+import { compare, type Comparison, goHome, subjectOf } from './differences.ts';
 import { CheckError, KinkError } from './errors.ts';
 
 export interface GradcheckOptions {
@@ -25,18 +21,8 @@ export interface GradcheckReport {
 }
 
 const STEP = { f64: 1e-5, f32: 1e-2 };
-/** Smaller tensors move as if their rms were this: a zero tensor has a gradient too. */
-const SMALLEST_RMS = 1e-2;
 /** Give up on a tensor after so many directions with a kink for each one wanted. */
 const PATIENCE = 4;
-
-type Floats = Float64Array | Float32Array;
-interface Point {
-  /** Σ c ∘ y, in f64 on the host. */
-  readonly value: number;
-  /** What its rounding errors are relative to. */
-  readonly size: number;
-}
 
 /**
  * Proves that `grad` differentiates `f`: along random directions v, central differences of `f` equal ⟨gradient, v⟩.
@@ -56,147 +42,55 @@ export async function gradcheck(
   options: GradcheckOptions = {},
 ): Promise<GradcheckReport> {
   const { directions = 3, seed = 0 } = options;
-  const names = Object.keys(params);
-  const tensors = Object.values(params);
+  const [names, tensors] = [Object.keys(params), Object.values(params)];
   if (tensors.length === 0) throw new CheckError('gradcheck: there is no tensor to move');
   tensors.forEach((t, i) => {
     if (!isFloat(t.dtype))
       throw new CheckError(`gradcheck: ${names[i]} is ${t.dtype}; only floats have gradients`);
   });
-  const home = (await Promise.all(tensors.map((t) => t.data()))) as Floats[];
+  const subject = await subjectOf(f, tensors, seed);
+  const h = options.h ?? STEP[subject.precision];
 
-  const first = evaluated(f);
-  const again = evaluated(f);
-  const [y, y2] = [await first.data(), await again.data()];
-  const coarse = [first, ...tensors].some((t) => t.dtype === 'f32');
-  const [u, h] = [UNIT_ROUNDOFF[coarse ? 'f32' : 'f64'], options.h ?? STEP[coarse ? 'f32' : 'f64']];
-  if (!sameBits(y, y2))
-    throw new CheckError('gradcheck: f gave two different results for the same input; fix its random key');
-  const weights = y.length === 1 ? Float64Array.of(1) : normals(foldIn(key(seed), 'weights'), y.length);
-  const gradients = await gradientsOf(f, tensors, first, weights);
-  first.dispose();
-  again.dispose();
-
-  const at = async (moved: readonly Floats[]): Promise<Point> => {
-    moved.forEach((values, i) => put(tensors[i]!, values));
-    const result = evaluated(f);
-    const values = await result.data();
-    result.dispose();
-    let [value, size] = [0, 0];
-    for (let i = 0; i < values.length; i++) {
-      value += weights[i]! * values[i]!;
-      size += Math.abs(weights[i]! * values[i]!);
-    }
-    if (Number.isNaN(value))
-      throw new CheckError('gradcheck: f is NaN here; there is nothing to differentiate');
-    return { value, size };
-  };
-
+  const groups = names.map((name, i) => ({ name, moving: [i] }));
+  if (tensors.length > 1) groups.push({ name: 'all together', moving: tensors.map((_, i) => i) });
   let [checked, kinks, worst] = [0, 0, 0];
-  /** False at a kink. */
-  const along = async (moving: readonly number[], name: string): Promise<boolean> => {
-    const directionKey = (i: number): Key => foldIn(foldIn(key(seed), name), i);
-    const v = home.map((x, i) => (moving.includes(i) ? direction(x, directionKey(i)) : undefined));
-    const shifted = (t: number): Floats[] =>
-      home.map((x, i) => {
-        const step = v[i];
-        return step ? x.map((value, j) => value + t * step[j]!) : x;
-      });
-    const difference = async (step: number): Promise<{ d: number; slope: number; size: number }> => {
-      const [up, down] = [shifted(step), shifted(-step)];
-      const [plus, minus] = [await at(up), await at(down)];
-      let slope = 0; // along the way that was really gone: x ± hv were rounded
-      for (const i of moving)
-        gradients[i]!.forEach((g, j) => (slope += (g * (up[i]![j]! - down[i]![j]!)) / (2 * step)));
-      return { d: (plus.value - minus.value) / (2 * step), slope, size: Math.max(plus.size, minus.size) };
-    };
-    const [near, far] = [await difference(h), await difference(2 * h)];
-    const noise = (2 * 8 * u * Math.max(1, near.size)) / h;
-    const change = Math.abs(far.d - near.d);
-    if (change > 0.1 * Math.max(Math.abs(near.d), Math.abs(far.d)) + noise) return false;
-    const error = Math.abs(near.d - near.slope);
-    checked++;
-    worst = Math.max(worst, error / (change + noise));
-    if (error <= change + noise) return true;
-    throw new CheckError(
-      [
-        'gradcheck: the gradient is not what the function does (central differences, laws.md §4)',
-        `  moved        ${moving.map((i) => `${names[i]} ${showShape(tensors[i]!.shape)}`).join(', ')}, by ±rms; direction '${name}' of seed ${seed}`,
-        `  grad says    ⟨g, v⟩ = ${near.slope}`,
-        `  f says       D(h)   = ${near.d}   (f(x + hv) − f(x − hv)) / 2h, h = ${h}`,
-        `               D(2h)  = ${far.d}`,
-        `  they differ  ${error}, allowed is |D(2h) − D(h)| + 2ε/h = ${change + noise}`,
-      ].join('\n'),
-    );
-  };
-
   try {
-    const groups = tensors.map((_, i) => ({ moving: [i], name: names[i]! }));
-    if (tensors.length > 1) groups.push({ moving: tensors.map((_, i) => i), name: 'all together' });
-    for (const { moving, name } of groups) {
+    for (const { name, moving } of groups) {
+      const tries = PATIENCE * directions;
       let smooth = 0;
-      for (let i = 0; i < PATIENCE * directions && smooth < directions; i++) {
-        if (await along(moving, `${name}:${i}`)) smooth++;
-        else kinks++;
+      for (let i = 0; i < tries && smooth < directions; i++) {
+        const direction = `${name}:${i}`;
+        const c = await compare(subject, moving, foldIn(key(seed), direction), h);
+        const change = Math.abs(c.far - c.near);
+        if (change > 0.1 * Math.max(Math.abs(c.near), Math.abs(c.far)) + c.noise) {
+          kinks++;
+          continue;
+        }
+        const error = Math.abs(c.near - c.slope);
+        const moved = moving.map((j) => `${names[j]} ${showShape(tensors[j]!.shape)}`).join(', ');
+        if (!(error <= change + c.noise))
+          throw new CheckError(lesson(`${moved}, by ±rms; direction '${direction}' of seed ${seed}`, c, h));
+        worst = Math.max(worst, error / (change + c.noise));
+        smooth++;
       }
+      checked += smooth;
       if (smooth === 0)
         throw new KinkError(
-          `gradcheck: f has a kink at ${name} in all of ${PATIENCE * directions} directions; check it at another point`,
+          `gradcheck: f has a kink at ${name} in all of ${tries} directions; check it at another point`,
         );
     }
   } finally {
-    home.forEach((values, i) => put(tensors[i]!, values));
+    goHome(subject);
   }
   return { checked, kinks, worst };
 }
 
-/** What f gives; not under since f may itself ask for gradients. */
-const evaluated = (f: () => Tensor): Tensor => scope(() => detach(f()));
-
-/** ±rms of x, at random. */
-function direction(x: Floats, k: Key): Float64Array {
-  let sum = 0;
-  for (const value of x) sum += value * value;
-  const rms = Math.sqrt(sum / x.length);
-  const bits = randomBits(k, x.length);
-  return Float64Array.from(bits, (word) => (word & 1 ? 1 : -1) * Math.max(rms, SMALLEST_RMS));
-}
-
-/** ∂(Σ weights ∘ f)/∂p for each tensor, on the host. */
-async function gradientsOf(
-  f: () => Tensor,
-  tensors: readonly Tensor[],
-  like: Tensor,
-  weights: Float64Array,
-): Promise<Float64Array[]> {
-  const before = tensors.map((t) => t.requiresGrad);
-  const grads = scope(() => {
-    tensors.forEach((t) => (t.requiresGrad = true));
-    try {
-      const y = f();
-      if (!y.tracked) return undefined; // a constant, says the tape; the differences will tell
-      const cotangent = fromHost(onHost(like.dtype, weights), like.shape, like.dtype, {
-        backend: like.backend,
-      });
-      return grad(y, tensors, { cotangent, allowUnused: true });
-    } finally {
-      tensors.forEach((t, i) => (t.requiresGrad = before[i]!));
-    }
-  });
-  if (!grads) return tensors.map((t) => new Float64Array(t.size));
-  const data = await Promise.all(grads.map((g) => g.data()));
-  grads.forEach((g) => g.dispose());
-  return data.map((g) => Float64Array.from(g));
-}
-
-function onHost(dtype: DType, values: ArrayLike<number>): Floats {
-  const data = hostArray(dtype, values.length);
-  data.set(values);
-  return data as Floats;
-}
-
-function put(t: Tensor, values: Floats): void {
-  const source = fromHost(values, t.shape, t.dtype, { backend: t.backend });
-  assign(t, source);
-  source.dispose();
-}
+const lesson = (moved: string, { near, far, slope, noise }: Comparison, h: number): string =>
+  [
+    'gradcheck: the gradient is not what the function does (central differences, laws.md §4)',
+    `  moved        ${moved}`,
+    `  grad says    ⟨g, v⟩ = ${slope}`,
+    `  f says       D(h)   = ${near}   (f(x + hv) − f(x − hv)) / 2h, h = ${h}`,
+    `               D(2h)  = ${far}`,
+    `  they differ  ${Math.abs(near - slope)}, allowed is |D(2h) − D(h)| + 2ε/h = ${Math.abs(far - near) + noise}`,
+  ].join('\n');

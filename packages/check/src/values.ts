@@ -3,7 +3,7 @@ import fc from 'fast-check';
 /**
  * How the numbers of a law's inputs are drawn.
  * - `int`: multiples of 1/4 (integers for i32): sums and products of few are exact in every order, so bits may be demanded.
- * - `real`: spread over the op's own range, never two alike: for derivatives, which ties would put on a kink.
+ * - `real`: spread over the op's own range, no two alike: for derivatives, which ties would put on a kink.
  */
 export type Mode = 'int' | 'real';
 export type Range = readonly [min: number, max: number];
@@ -19,14 +19,14 @@ export const integers = (n: number, [min, max]: Range): fc.Arbitrary<number[]> =
 export const quarters = (n: number, [min, max]: Range): fc.Arbitrary<number[]> =>
   integers(n, [Math.ceil(4 * min), Math.floor(4 * max)]).map((all) => all.map((k) => k / 4));
 
-/** Every number of a call gets a residue of its own, up to so many of them; then one of so many places. */
-const [RESIDUES, PLACES] = [512, 32];
-const SCATTER = 317; // odd: a permutation of the residues, neighbours far apart
+/** Every number of a call gets a residue of its own, up to so many of them, and one of so many places. */
+const [RESIDUES, PLACES] = [128, 16];
+const SCATTER = 79; // odd: a permutation of the residues, neighbours far apart
 
 /**
- * n numbers from min to max, exact in f32, no two nearer than a 16,384th of the range, and none as near to its middle: no
- * step of `gradcheck` crosses a tie of max or the kink of relu. `start` counts the numbers that other inputs of the same
- * call have got. They shrink towards numbers that lie apart as well, not towards one value.
+ * n numbers from min to max, exact in f32, no two (of up to 128) nearer than a 2,048th of the range, none nearer to its
+ * middle than half of that: no step of `gradcheck` crosses a tie of max or the kink of relu. `start` counts the numbers
+ * that other inputs of the same call have got. They shrink towards numbers that lie apart as well, not towards one value.
  */
 export const spread = (n: number, [min, max]: Range, start = 0): fc.Arbitrary<number[]> =>
   list(fc.nat(PLACES - 1), n).map((places) =>

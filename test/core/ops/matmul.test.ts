@@ -76,7 +76,8 @@ test('linear of any strides and any number of leading axes, in one product where
   const plain = list(linear(x, w));
   expect(list(linear(reshape(x, [10, 3]), w))).toEqual(plain);
   const turned = transpose(reshape(transpose(x), [2, 3, 5])); // rows with a stride of 1, columns of 5
-  expect(list(linear(turned, w, zeros([4])))).toEqual(plain);
+  expect(list(linear(turned, w))).toEqual(plain);
+  expect(list(linear(turned, w, ones([4])))).toEqual(plain.map((y) => y + 1));
   expect(linear(expand(ones([3]), [2, 2, 3]), w).shape).toEqual([2, 2, 4]);
   expect(list(linear(expand(ones([3]), [2, 3]), w, ones([4])))).toEqual([4, 13, 22, 31, 4, 13, 22, 31]);
 });

@@ -48,7 +48,8 @@ describe.each(smoothOps)('%s', (_, op: Op) => {
       );
       free(y);
       const moved = { ...floatsOf(call, inputs), cotangent: c };
-      await smoothCheck(() => gradients(call, inputs, c), moved, { directions: 1 });
+      // A longer step: what cancels inside a gradient is rounded at a size that the result no longer shows.
+      await smoothCheck(() => gradients(call, inputs, c), moved, { directions: 1, h: 1e-4 });
       free(...inputs, c);
     });
   });

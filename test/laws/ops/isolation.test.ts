@@ -21,6 +21,7 @@ import { cpu } from '@bax/cpu';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { argOf, free, plainInputs, read, resultAndGrads } from '../../support/calls.ts';
+import { runs } from '../../support/runs.ts';
 
 const backend = cpu();
 const f32 = { dtype: 'f32', backend, requiresGrad: true } as const;
@@ -77,7 +78,7 @@ describe.each(elementwise)('%s', (_, op) => {
           ),
         );
       }),
-      { numRuns: 5 },
+      runs(5),
     );
   });
 });

@@ -21,6 +21,7 @@ import { cpu } from '@bax/cpu';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { argOf, everyOp, forCalls, plainInputs, read, run } from '../../support/calls.ts';
+import { runs } from '../../support/runs.ts';
 
 const backend = cpu();
 const f64 = { dtype: 'f64', backend, requiresGrad: true } as const;
@@ -124,7 +125,7 @@ test('a random graph with reuse = the same with a copy for each use', async () =
       once.forEach((all, i) => assertSameBits(all, often[i], i < LEAVES ? `∂leaf ${i}` : 'value'));
       counted++;
     }),
-    { numRuns: 300 },
+    runs(300),
   );
   expect(counted).toBeGreaterThanOrEqual(300);
 });

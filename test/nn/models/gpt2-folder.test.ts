@@ -1,15 +1,7 @@
-import { assertSameBits, sameBits } from '@bax/check';
-import { BaxError, setBackend, type Tensor } from '@bax/core';
+import { assertSameBits } from '@bax/check';
+import { BaxError, setBackend } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import {
-  bf16ToF32,
-  f16ToF32,
-  loadGpt2,
-  memoryFolder,
-  saveGpt2,
-  type Gpt2,
-  type WritableFolder,
-} from '@bax/nn';
+import { loadGpt2, memoryFolder, saveGpt2, type WritableFolder } from '@bax/nn';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { failure } from '../files/support.ts';

@@ -1,10 +1,9 @@
-import { fromHost, grad, key, mul, setBackend, tensor, valueAndGrad, type Tensor } from '@bax/core';
+import { mul, setBackend, tensor, valueAndGrad, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import { adamW, createGpt2, generate, gpt2Config, loadGpt2, train, type Gpt2 } from '@bax/nn';
+import { adamW, generate, loadGpt2, train, type Gpt2 } from '@bax/nn';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { golden, gpt2Folder, idsOf, targetsOf } from '../support/golden.ts';
 import { distance, expectClose, largest } from '../support/numbers.ts';
-import { failure } from '../files/support.ts';
 
 const expected = golden('gpt2/expected.safetensors');
 const trained = golden('gpt2-train/expected.safetensors');

@@ -1,0 +1,190 @@
+import { expand, keep, zeros } from '@bax/core';
+import { cpu } from '@bax/cpu';
+import { attachLora, Gpt2, gpt2Config, matches, planLora, targetsOf } from '@bax/nn';
+import fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
+import { failure } from '../../nn/files/support.ts';
+import { tinyGpt2 } from '../../nn/support/gpt2.ts';
+
+const backend = cpu();
+
+/** A model of any size without its memory: every parameter is one zero, repeated. */
+function hollow(layers: number, width: number, heads: number): Gpt2 {
+  const zero = keep(zeros([], { backend }));
+  const config = gpt2Config({ n_layer: layers, n_embd: width, n_head: heads });
+  return new Gpt2(config, (_, shape) => keep(expand(zero, shape)));
+}
+
+describe('P24: the counts of the paper that follow from the configuration, and its errata', () => {
+  const small = (): Gpt2 => hollow(12, 768, 12); // RoBERTa base has these sizes, too
+  const medium = (): Gpt2 => hollow(24, 1024, 16);
+  const large = (): Gpt2 => hollow(36, 1280, 20);
+  const gpt3 = (): Gpt2 => hollow(96, 12288, 96);
+  const qkvo = ['q', 'k', 'v', 'attn.c_proj'];
+
+  it.each<[string, () => Gpt2, string[], number, number]>([
+    ['RoBERTa base q, v', small, ['q', 'v'], 8, 294_912],
+    ['RoBERTa large q, v', medium, ['q', 'v'], 8, 786_432],
+    [
+      'GPT-2 M q, v (the paper says 0.35M; its checkpoint has 1.5 MB, as it should)',
+      medium,
+      ['q', 'v'],
+      4,
+      393_216,
+    ],
+    ['GPT-2 L q, v (the paper says 0.77M)', large, ['q', 'v'], 4, 737_280],
+    ['GPT-3 v', gpt3, ['v'], 2, 4_718_592],
+    ['GPT-3 q, v', gpt3, ['q', 'v'], 1, 4_718_592],
+    ['GPT-3 q, v', gpt3, ['q', 'v'], 2, 9_437_184],
+    ['GPT-3 q, k, v, o', gpt3, qkvo, 1, 9_437_184],
+    ['GPT-3 q, v', gpt3, ['q', 'v'], 4, 18_874_368],
+    ['GPT-3 q, k, v, o', gpt3, qkvo, 2, 18_874_368],
+    ['GPT-3 q alone', gpt3, ['q'], 8, 18_874_368],
+    ['GPT-3 q, v', gpt3, ['q', 'v'], 8, 37_748_736],
+    ['GPT-3 q, k, v, o (appendix D.4 says r = 2, table 15 says 4)', gpt3, qkvo, 4, 37_748_736],
+    ['GPT-3 q, v', gpt3, ['q', 'v'], 64, 301_989_888],
+    ['GPT-3 q, k, v, o (the paper says 603.8M)', gpt3, qkvo, 64, 603_979_776],
+    ["PEFT's default for GPT-2: the fused c_attn as one", small, ['c_attn'], 8, 294_912],
+  ])('%s: Σ r (in + out)', (_, model, targets, r, count) => {
+    const plan = planLora(model(), { r, targets });
+    expect(plan.parameters).toBe(count);
+    expect(plan.bytes).toBe(4 * count);
+  });
+
+  test("the models' own", () => {
+    expect(small().parameterCount).toBe(124_439_808);
+    expect(medium().parameterCount).toBe(354_823_168);
+    expect(large().parameterCount).toBe(774_030_080);
+    expect(planLora(small(), { targets: ['v'] }).modelParameters).toBe(124_439_808);
+  });
+
+  it('the plan counts what attaching makes', async () => {
+    for (const targets of [
+      'all-linear' as const,
+      ['q'],
+      ['lm_head', 'c_proj'],
+      ['v', 'c_fc', 'h.0.attn.c_proj'],
+    ]) {
+      const model = tinyGpt2({ backend: cpu() });
+      const plan = planLora(model, { r: 3, targets });
+      const factors = attachLora(model, plan, { key: new Uint32Array(2) }).parameters();
+      expect([...factors.values()].reduce((n, t) => n + t.size, 0)).toBe(plan.parameters);
+      expect([...factors.values()].reduce((n, t) => n + t.bytes, 0)).toBe(plan.bytes);
+      expect(plan.entries.reduce((n, e) => n + e.r * (e.in + e.out), 0)).toBe(plan.parameters);
+    }
+  });
+});
+
+describe('P25: a pattern means whole segments at the end of a path, and every pattern must mean something', () => {
+  const segment = fc.constantFrom('q', 'freq', 'c_attn', 'attn', 'h', '0', '1', '10', 'x.y');
+  const path = fc.array(segment, { minLength: 1, maxLength: 5 }).map((s) => s.join('.'));
+
+  it('by the segments themselves', () => {
+    fc.assert(
+      fc.property(path, path, (pattern, full) => {
+        const [p, f] = [pattern.split('.'), full.split('.')];
+        expect(matches(pattern, full)).toBe(
+          p.length <= f.length && p.every((s, i) => s === f[f.length - p.length + i]),
+        );
+      }),
+    );
+    expect(matches('q', 'h.0.freq')).toBe(false);
+    expect(matches('', 'h.0')).toBe(false);
+    expect(matches(/h\.\d+\.attn/, 'h.0.attn')).toBe(true);
+    expect(matches(/attn/, 'h.0.attn'), 'a regular expression means the whole path').toBe(false);
+    expect(matches(/H\..*|x/giy, 'h.0.attn')).toBe(true);
+    expect(matches(/a|b/, 'ab'), 'alternatives, too').toBe(false);
+  });
+
+  const model = tinyGpt2({ backend });
+  const all = targetsOf(model).map((t) => t.path);
+  const patterns = fc.uniqueArray(
+    fc.oneof(
+      fc.constantFrom('q', 'k', 'v', 'mlp.c_proj', 'attn.c_proj', 'c_fc', 'lm_head', 'h.0.mlp.c_fc'),
+      fc.constant(/transformer\.h\.1\.mlp\..*/),
+    ),
+    { minLength: 1, maxLength: 5 },
+  );
+
+  it("is planned for exactly the paths that some pattern means, in the model's order; another pattern never takes one away", () => {
+    fc.assert(
+      fc.property(patterns, patterns, (some, others) => {
+        const planned = (targets: (string | RegExp)[]): string[] =>
+          planLora(model, { r: 1, targets }).entries.map((e) => e.path);
+        expect(planned(some)).toEqual(all.filter((p) => some.some((pattern) => matches(pattern, p))));
+        expect(planned([...some, ...others])).toEqual(expect.arrayContaining(planned(some)));
+        expect(planned([...some].reverse())).toEqual(planned(some));
+      }),
+    );
+  });
+
+  it("'all-linear' is every layer but the head", () => {
+    expect(planLora(model, { r: 1 }).entries.map((e) => e.path)).toEqual(
+      all.filter((p) => /\.(c_attn|c_proj|c_fc)$/.test(p)),
+    );
+  });
+
+  it.each([
+    [
+      ['q_proj'],
+      "planLora: no module matches 'q_proj'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.1.attn.c_attn (slices q, k, v) (9 linears in all)",
+    ],
+    [
+      ['q', 'c_fn'],
+      "planLora: no module matches 'c_fn'. Nearest: transformer.h.0.mlp.c_fc, transformer.h.1.mlp.c_fc (9 linears in all)",
+    ],
+    [
+      ['attn'],
+      "planLora: no module matches 'attn'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.1.attn.c_attn (slices q, k, v) (9 linears in all)",
+    ],
+    [
+      ['transformer.h.2.attn.c_attn'],
+      "planLora: no module matches 'transformer.h.2.attn.c_attn'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.1.attn.c_attn (slices q, k, v) (9 linears in all)",
+    ],
+    [['wte'], /^planLora: no module matches 'wte'\. Nearest: \S.* \(9 linears in all\)$/],
+    [[''], /^planLora: no module matches ''\. /],
+    [[/c_attn/], /^planLora: no module matches 'c_attn'\. Nearest: transformer\.h\.0\.attn\.c_attn/],
+    [
+      ['c_attn', 'q'],
+      "planLora: transformer.h.0.attn.c_attn is targeted whole and by its slice 'q'; choose one",
+    ],
+  ])('%j is refused, and the nearest paths are named', async (targets, why) => {
+    const message = await failure(() => planLora(model, { r: 1, targets }));
+    if (typeof why === 'string') expect(message).toBe(why);
+    else expect(message).toMatch(why);
+  });
+
+  it('changes nothing, and prints what it will do', () => {
+    const before = backend.memory();
+    const plan = planLora(model, { r: 2, targets: ['v', 'h.1.mlp.c_fc'] });
+    expect(backend.memory()).toEqual(before);
+    expect(String(plan)).toBe(
+      [
+        'transformer.h.0.attn.c_attn.v  W [8, 8]  A [2, 8]  B [8, 2]  32',
+        'transformer.h.1.attn.c_attn.v  W [8, 8]  A [2, 8]  B [8, 2]  32',
+        'transformer.h.1.mlp.c_fc       W [32, 8]  A [2, 8]  B [32, 2]  80',
+        `3 targets, 144 trainable parameters (576 bytes), 7.53 % of the model's ${model.parameterCount}`,
+      ].join('\n'),
+    );
+  });
+});
+
+describe('P25: a plan of another model is refused, and makes nothing', () => {
+  it('of one with the same paths, and of one with others', async () => {
+    const own = cpu();
+    const model = tinyGpt2({ backend: own });
+    const { buffers } = own.memory();
+    const other = planLora(tinyGpt2({ backend, seed: 1 }), { r: 1, targets: ['v'] });
+    expect(await failure(() => attachLora(model, other, { key: new Uint32Array(2) }))).toBe(
+      'attachLora: the plan was made for another model: its transformer.h.0.attn.c_attn is another layer',
+    );
+    const longer = planLora(tinyGpt2({ backend, config: { n_layer: 3 } }), {
+      r: 1,
+      targets: ['h.2.mlp.c_fc'],
+    });
+    expect(await failure(() => attachLora(model, longer, { key: new Uint32Array(2) }))).toBe(
+      'attachLora: the plan was made for another model: its transformer.h.2.mlp.c_fc is another layer',
+    );
+    expect(own.memory().buffers).toBe(buffers);
+  });
+});
