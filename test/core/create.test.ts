@@ -47,7 +47,7 @@ describe('tensor', () => {
     expect(tensor(1, { requiresGrad: true }).tracked).toBe(true);
   });
 
-  test.each([
+  const bad: [make: () => unknown, message: string][] = [
     [() => tensor([[1, 2], [3]]), 'tensor: ragged array: expected [2, 2], an element at depth 1 differs'],
     [() => tensor([1, [2]]), 'tensor: ragged array: expected [2], an element at depth 1 differs'],
     [() => tensor([[1], 2]), 'tensor: ragged array: expected [2, 1], an element at depth 1 differs'],
@@ -76,7 +76,8 @@ describe('tensor', () => {
     [() => randn([-2], { key: 0 }), 'randn: [-2] is not a shape: axis lengths are integers from 0'],
     [() => rand([-2], { key: 0 }), 'rand: [-2] is not a shape: axis lengths are integers from 0'],
     [() => randn([2], { key: -1 }), 'key: the seed must be an integer from 0 to 2^53 - 1, not -1'],
-  ])('refuses %s', (make, message) => {
+  ];
+  test.each(bad.map(([make, message]) => [message, make] as const))('%s', (message, make) => {
     const before = getBackend().memory().live;
     expect(make).toThrow(expect.objectContaining({ name: 'BaxError', message }));
     expect(getBackend().memory().live).toBe(before);

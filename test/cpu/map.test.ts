@@ -54,19 +54,17 @@ const formulas: fc.Arbitrary<Expr> = fc.letrec<{ e: Expr }>((tie) => ({
 const sizes = fc.oneof(
   { arbitrary: shapes(4, 5, 0), weight: 4 },
   {
-    arbitrary: fc.constantFrom(
-      ...[
-        [1023],
-        [1024],
-        [1025],
-        [2049],
-        [3, 683],
-        [683, 3],
-        [2, 1, 1040],
-        [1040, 2],
-        [5, 33, 7],
-        [2, 3, 4, 50],
-      ],
+    arbitrary: fc.constantFrom<number[]>(
+      [1023],
+      [1024],
+      [1025],
+      [2049],
+      [3, 683],
+      [683, 3],
+      [2, 1, 1040],
+      [1040, 2],
+      [5, 33, 7],
+      [2, 3, 4, 50],
     ),
     weight: 1,
   },
