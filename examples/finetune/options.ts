@@ -42,7 +42,7 @@ const flags = {
   steps: { value: '40', help: 'optimiser steps', range: [1, 1e6], whole: true },
   batch: { value: '4', help: 'windows of text in a step', range: [1, 4096], whole: true },
   context: { value: '128', help: 'tokens in a window', range: [2, 65536], whole: true },
-  lr: { value: '0.02', help: 'highest learning rate', range: [0, 10] },
+  lr: { value: '0.015', help: 'highest learning rate', range: [0, 10] },
   seed: {
     value: '1',
     help: 'seed of data order, initial A and sampling',

@@ -312,6 +312,7 @@ describe.concurrent('stopped', () => {
     const left = await folder.list();
     expect(ADAPTER.map((name) => basename(name))).toEqual(expect.arrayContaining(left));
     expect(files(at(out)).filter((name) => !/\.bax-[0-9a-f-]+\.tmp$/.test(name))).toEqual(left.map((name) => `adapter/${name}`)); // prettier-ignore
+    expect(left).toContain(basename(WEIGHTS)); // it was there before
     if (left.length === 2) await loadAdapter(await load(MODEL), folder);
     else await (await openSafetensors(await folder.open(basename(WEIGHTS)))).close();
   });

@@ -169,6 +169,18 @@ describe('P25: a pattern means whole segments at the end of a path, and every pa
   });
 });
 
+test("P25: a model that has an adapter gets no second one: its names would be nobody else's", async () => {
+  const model = tinyGpt2({ backend });
+  const lora = attachLora(model, planLora(model, { r: 1, targets: ['v'] }), { key: new Uint32Array(2) });
+  for (const targets of ['all-linear' as const, ['c_attn.base'], ['v']])
+    expect(await failure(() => planLora(lora.model, { r: 1, targets }))).toBe(
+      'planLora: transformer.h.0.attn.c_attn has an adapter already; give the base, or the model that merge() makes',
+    );
+  const { model: merged } = await lora.merge();
+  expect(planLora(merged, { r: 1, targets: ['v'] }).entries).toHaveLength(2);
+  expect(planLora(lora.base, { r: 1, targets: ['v'] }).entries).toHaveLength(2);
+});
+
 describe('P25: a plan of another model is refused, and makes nothing', () => {
   it('of one with the same paths, and of one with others', async () => {
     const own = cpu();

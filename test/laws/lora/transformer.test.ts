@@ -270,6 +270,19 @@ describe('P35: the cache, in f64', () => {
   });
 });
 
+test('P35: a cache that would swallow gradients is refused', async () => {
+  const { failure } = await import('../../nn/files/support.ts');
+  const lora = randomAdapter(tinyGpt2({ backend: host }), { r: 1, targets: ['k'] });
+  const [ids, cache] = [idsOn(host, 1, 4, 1), lora.model.newCache()];
+  for (const p of lora.parameters().values()) p.requiresGrad = true;
+  expect(await failure(() => lora.model.loss(ids, ids, { cache }))).toBe(
+    'cache: keys and values would lose their gradients in it; run the model inside noGrad()\n  at transformer.h.0.attn',
+  );
+  expect(cache.length).toBe(0);
+  noGrad(() => lora.model.forward(ids, { cache }));
+  expect(cache.length).toBe(4);
+});
+
 describe("laws.md §4: A's and B's gradients through a whole GPT-2 are its differences, in f64", () => {
   const choices: { targets: Targets; dropout: number }[] = [
     { targets: ['q', 'v'], dropout: 0 },

@@ -116,6 +116,9 @@ describe('a directory that is not right is refused, by name, and leaves nothing 
     expect(await refused({ 'model.safetensors': undefined })).toBe(
       'loadGpt2: gpt2 has no model.safetensors; save the model with safe_serialization=True',
     );
+    expect(await refused({ 'model.safetensors': undefined, 'model.safetensors.index.json': '{}' })).toBe(
+      'loadGpt2: gpt2 holds its weights in several files; save the model with max_shard_size="100GB"',
+    );
   });
   it('a configuration that is none', async () => {
     expect(await refused({ 'config.json': '3' })).toBe('gpt2/config.json: expected a JSON object');

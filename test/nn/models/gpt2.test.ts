@@ -1,8 +1,9 @@
-import { mul, setBackend, tensor, valueAndGrad, type Tensor } from '@bax/core';
+import { key, mul, setBackend, tensor, valueAndGrad, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import { adamW, generate, loadGpt2, train, type Gpt2 } from '@bax/nn';
+import { adamW, createGpt2, generate, gpt2Config, loadGpt2, train, type Gpt2 } from '@bax/nn';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { golden, gpt2Folder, idsOf, targetsOf } from '../support/golden.ts';
+import { modelHashes } from '../support/hash.ts';
 import { distance, expectClose, largest } from '../support/numbers.ts';
 
 const expected = golden('gpt2/expected.safetensors');
@@ -143,4 +144,38 @@ describe("five AdamW steps of every parameter are PyTorch's", () => {
         );
     },
   );
+});
+
+describe('a new model', () => {
+  const config = gpt2Config({ n_layer: 3, n_embd: 48, n_head: 4, vocab_size: 500, n_positions: 100 });
+  const create = (seed: number): Gpt2 => createGpt2(config, { key: key(seed) });
+  const spread = (x: ArrayLike<number>): number =>
+    Math.sqrt(Array.from(x).reduce((sum, v) => sum + v * v, 0) / x.length);
+
+  it("begins as GPT-2's paper has it: normal, those into the residual stream smaller by √(2 · layers), gains 1 and biases 0", async () => {
+    for (const [path, t] of create(1).namedParameters()) {
+      const values = await t.data();
+      if (path.endsWith('bias')) expect(largest(values), path).toBe(0);
+      else if (path.includes('ln_'))
+        expect(
+          values.every((v) => v === 1),
+          path,
+        ).toBe(true);
+      else {
+        const sigma = path.endsWith('c_proj.weight') ? 0.02 / Math.sqrt(6) : 0.02;
+        expect(Math.abs(spread(values) / sigma - 1), path).toBeLessThan(5 / Math.sqrt(2 * values.length));
+      }
+    }
+  });
+  it('P43: of the same key has the same bits; each parameter is a stream of its own', async () => {
+    const [a, b, c] = await Promise.all([create(1), create(1), create(2)].map((m) => modelHashes(m)));
+    expect(b).toEqual(a);
+    const drawn = Object.entries({ ...a }).filter(([path]) => /(wte|wpe|c_\w+)\.weight$/.test(path));
+    expect(drawn).toHaveLength(2 + 4 * 3);
+    for (const [path, hash] of drawn) expect(c![path], path).not.toBe(hash);
+    const [first, second] = [0, 1].map((i) =>
+      create(1).namedParameters().get(`transformer.h.${i}.attn.c_attn.weight`)!,
+    );
+    expect(await first!.data()).not.toEqual(await second!.data());
+  });
 });

@@ -3,6 +3,7 @@ import {
   attention,
   BaxError,
   foldIn,
+  isRecording,
   keep,
   permute,
   reshape,
@@ -99,6 +100,10 @@ export class CausalSelfAttention extends Module {
 }
 
 function remember(cache: KeyValueCache, layer: number, k: Tensor, v: Tensor): { k: Tensor; v: Tensor } {
+  if (isRecording() && (k.tracked || v.tracked))
+    throw new BaxError(
+      'cache: keys and values would lose their gradients in it; run the model inside noGrad()',
+    );
   const held = cache.layers[layer]!;
   const [from, to] = [cache.length, cache.length + k.shape[2]!];
   if (to > cache.capacity)

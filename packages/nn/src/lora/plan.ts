@@ -1,6 +1,7 @@
 import { BaxError, bytesOf, showShape } from '@bax/core';
 import type { Module } from '../module.ts';
 import { loraConfig, type LoraConfig } from './config.ts';
+import { LoraLinear } from './lora-linear.ts';
 import { resolveTargets, type Target } from './targets.ts';
 
 /** One pair of A [r, in] and B [out, r] to be. */
@@ -29,9 +30,14 @@ export interface LoraPlan {
 
 /**
  * A dry run: which layers get an adapter, of what shape and size. Changes nothing.
- * @throws if a pattern matches nothing, or r exceeds min(in, out) of a target.
+ * @throws if a pattern matches nothing, r exceeds min(in, out) of a target, or the model has an adapter already.
  */
 export function planLora(model: Module, given: LoraConfig = {}): LoraPlan {
+  for (const [path, module] of model.namedModules())
+    if (module instanceof LoraLinear)
+      throw new BaxError(
+        `planLora: ${path} has an adapter already; give the base, or the model that merge() makes`,
+      );
   const config = loraConfig(given);
   const { r, alpha } = config;
   return planOf(model, config, resolveTargets(model, config.targets).map((target) => ({ target, r, alpha }))); // prettier-ignore

@@ -45,7 +45,9 @@ export async function loadGpt2(folder: Folder, options: LoadOptions = {}): Promi
   const config = await readConfig(folder);
   if (!(await folder.has(WEIGHTS)))
     throw new BaxError(
-      `loadGpt2: ${folder.name} has no ${WEIGHTS}; save the model with safe_serialization=True`,
+      (await folder.has(`${WEIGHTS}.index.json`))
+        ? `loadGpt2: ${folder.name} holds its weights in several files; save the model with max_shard_size="100GB"`
+        : `loadGpt2: ${folder.name} has no ${WEIGHTS}; save the model with safe_serialization=True`,
     );
   const file = await openSafetensors(await folder.open(WEIGHTS));
   try {

@@ -1,0 +1,229 @@
+import { assertSameBits } from '@bax/check';
+import { foldIn, keep, key, randn, setBackend } from '@bax/core';
+import { cpu } from '@bax/cpu';
+import {
+  attachFactors, loadAdapter, loadGpt2, memoryFolder, planLora, planOf, saveAdapter, type Gpt2, type LoraModel,
+  type WritableFolder,
+} from '@bax/nn'; // prettier-ignore
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { adapterFolder, goldenBytes, gpt2Folder, headerOf, rewrite } from '../support/golden.ts';
+import { randomAdapter, tinyGpt2, tokens } from '../support/gpt2.ts';
+import { modelHashes } from '../support/hash.ts';
+import { expectClose } from '../support/numbers.ts';
+import { failure } from './support.ts';
+
+let backend = cpu();
+beforeEach(() => setBackend((backend = cpu())));
+const json = (name: string): Record<string, unknown> =>
+  JSON.parse(new TextDecoder().decode(goldenBytes(`${name}/adapter_config.json`))) as Record<string, unknown>;
+const bytesOf = async (folder: WritableFolder): Promise<Uint8Array> => {
+  const source = await folder.open('adapter_model.safetensors');
+  return source.read(0, source.size);
+};
+const configOf = async (folder: WritableFolder): Promise<Record<string, unknown>> =>
+  JSON.parse(await folder.readText('adapter_config.json', 1e6)) as Record<string, unknown>;
+
+describe('P23, P49: what saveAdapter writes', () => {
+  it.each(['peft-all-linear', 'peft-c-attn'])(
+    'P49: %s is saved again byte for byte, and its configuration key by key',
+    async (name) => {
+      const { lora } = await loadAdapter(await loadGpt2(gpt2Folder(), { backend }), adapterFolder(name));
+      const folder = memoryFolder();
+      const saved = await saveAdapter(lora, folder, { baseModel: '../gpt2' });
+      const bytes = await bytesOf(folder);
+      expect(Buffer.compare(bytes, goldenBytes(`${name}/adapter_model.safetensors`))).toBe(0);
+      const count = [...lora.parameters().values()].reduce((n, t) => n + t.size, 0);
+      expect(saved).toEqual({ bytes: bytes.length, trained: count, stored: count });
+      const [ours, theirs] = [await configOf(folder), json(name)];
+      const { target_modules, init_lora_weights, auto_mapping, task_type, ...rest } = ours;
+      expect(theirs).toMatchObject(rest);
+      expect(new Set(target_modules as string[])).toEqual(new Set(theirs['target_modules'] as string[]));
+      expect({ init_lora_weights, auto_mapping, task_type }).toEqual({ init_lora_weights: true, auto_mapping: null, task_type: 'CAUSAL_LM' }); // prettier-ignore
+    },
+  );
+
+  const slices = ['q', 'k', 'v'];
+  /** The factors by name, as numbers. */
+  const factorsOf = async (lora: LoraModel<Gpt2>): Promise<Record<string, number[]>> => {
+    const all: Record<string, number[]> = {};
+    for (const [name, t] of lora.parameters()) all[name] = Array.from(await t.data());
+    return all;
+  };
+  const settings = fc.record({
+    r: fc.integer({ min: 1, max: 4 }),
+    alpha: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.double({ min: 0.01, max: 50, noNaN: true })),
+    targets: fc.oneof(
+      fc.constantFrom(
+        'all-linear' as const,
+        ['c_attn'],
+        ['c_proj'],
+        ['h.0.mlp.c_fc', 'lm_head'],
+        ['attn.c_proj', 'h.1.attn.c_attn'],
+      ),
+      fc.subarray(slices, { minLength: 1 }),
+      fc.constant(['q', 'c_fc']),
+    ),
+    dropout: fc.constantFrom(0, 0.1, 0.5),
+    seed: fc.nat(99),
+  });
+
+  it('is read back to the bit, slices as slices, whatever r and α', async () => {
+    const model = tinyGpt2({ backend });
+    const ids = tokens(backend, [2, 5]);
+    const law = async ({
+      seed,
+      ...config
+    }: typeof settings extends fc.Arbitrary<infer T> ? T : never): Promise<void> => {
+      const lora = randomAdapter(model, config, { seed });
+      const folder = memoryFolder();
+      const { bytes, trained, stored } = await saveAdapter(lora, folder);
+      const file = await bytesOf(folder);
+      const { header, start } = headerOf(file);
+      expect(bytes).toBe(file.length);
+      expect(bytes).toBe(start + 4 * stored); // 8 + header + Σ dtype · count
+      expect(trained).toBe(lora.plan.parameters);
+      delete header['__metadata__'];
+      for (const name of Object.keys(header))
+        expect(name).toMatch(/^base_model\.model\.(transformer\.h\.[01]\..+|lm_head)\.lora_[AB]\.weight$/);
+
+      const { lora: again, unknownKeys, warnings } = await loadAdapter(model, folder);
+      expect({ unknownKeys, warnings }).toEqual({ unknownKeys: [], warnings: [] });
+      expect(await factorsOf(again)).toEqual(await factorsOf(lora));
+      expect(again.plan.config.dropout).toBe(config.dropout);
+      const rows = (l: LoraModel<Gpt2>): unknown[] =>
+        l.plan.entries
+          .map(({ path, r, alpha, in: k, out }) => ({ path, r, alpha, k, out }))
+          .sort((a, b) => (a.path < b.path ? -1 : 1));
+      expect(rows(again)).toEqual(rows(lora));
+      const [z, z2] = [await lora.model.forward(ids).data(), await again.model.forward(ids).data()];
+      assertSameBits(z2, z, 'logits after loading');
+    };
+    await fc.assert(fc.asyncProperty(settings, law), { numRuns: 40 });
+  });
+
+  it('of slices, PEFT sees one pair of the summed rank and α, whose B A is the same', async () => {
+    const model = tinyGpt2({ backend, dtype: 'f64' });
+    const ids = tokens(backend, [2, 5]);
+    const lora = randomAdapter(model, { r: 2, alpha: 3, targets: ['q', 'v'] });
+    const folder = memoryFolder();
+    const { trained, stored } = await saveAdapter(lora, folder);
+    expect({ trained, stored }).toEqual({ trained: 2 * 2 * 2 * (8 + 8), stored: 2 * 4 * (8 + 24) });
+    const config = await configOf(folder);
+    expect(config).toMatchObject({
+      r: 4,
+      lora_alpha: 6,
+      target_modules: ['c_attn'],
+      fan_in_fan_out: true,
+      rank_pattern: {},
+      alpha_pattern: {},
+    });
+    const foreign = rewrite(await bytesOf(folder), (_, metadata) => delete metadata['bax']); // as PEFT would write it again
+    const whole = memoryFolder({
+      'adapter_config.json': JSON.stringify(config),
+      'adapter_model.safetensors': foreign,
+    });
+    const { lora: again } = await loadAdapter(model, whole);
+    expect(again.plan.entries.map(({ path, r }) => `${path} ${r}`)).toEqual([
+      'transformer.h.0.attn.c_attn 4',
+      'transformer.h.1.attn.c_attn 4',
+    ]);
+    // A' = [A_q; A_v], B' = [[B_q, 0], [0, 0], [0, B_v]], rounded to f32 when they were stored
+    const [A, B] = [
+      await again.parameters().get('transformer.h.0.attn.c_attn.A')!.data(),
+      await again.parameters().get('transformer.h.0.attn.c_attn.B')!.data(),
+    ];
+    const part = async (name: string): Promise<number[]> =>
+      Array.from(await lora.parameters().get(`transformer.h.0.attn.c_attn.${name}`)!.data(), Math.fround);
+    expect(Array.from(A)).toEqual([...(await part('q.A')), ...(await part('v.A'))]);
+    const [q, v] = [await part('q.B'), await part('v.B')];
+    const block = Array.from({ length: 24 * 4 }, (_, i) => {
+      const [row, column] = [Math.floor(i / 4), i % 4];
+      if (row < 8 && column < 2) return q[row * 2 + column];
+      return row >= 16 && column >= 2 ? v[(row - 16) * 2 + column - 2] : 0;
+    });
+    expect(Array.from(B)).toEqual(block);
+    const { lora: own } = await loadAdapter(model, folder);
+    expectClose(await again.model.forward(ids).data(), await own.model.forward(ids).data(), 1e-13);
+  });
+
+  it('modules of unequal r and α are named in rank_pattern and alpha_pattern, and are read back', async () => {
+    const model = tinyGpt2({ backend });
+    const { entries } = planLora(model, { r: 1, targets: ['c_attn', 'mlp.c_proj'] });
+    const chosen = entries.map((target, i) => ({ target, r: i + 1, alpha: 2 * (i + 1) + (i % 2) }));
+    const plan = planOf(model, planLora(model).config, chosen);
+    const lora = attachFactors(model, plan, ({ path }, factor, shape) =>
+      keep(randn(shape, { key: foldIn(key(3), `${path}${factor}`) })),
+    );
+    const folder = memoryFolder();
+    await saveAdapter(lora, folder);
+    expect(await configOf(folder)).toMatchObject({
+      r: 1,
+      lora_alpha: 2,
+      target_modules: [
+        'transformer.h.0.attn.c_attn',
+        'transformer.h.0.mlp.c_proj',
+        'transformer.h.1.attn.c_attn',
+        'transformer.h.1.mlp.c_proj',
+      ],
+      rank_pattern: {
+        'transformer\\.h\\.0\\.mlp\\.c_proj': 2,
+        'transformer\\.h\\.1\\.attn\\.c_attn': 3,
+        'transformer\\.h\\.1\\.mlp\\.c_proj': 4,
+      },
+      alpha_pattern: {
+        'transformer\\.h\\.0\\.mlp\\.c_proj': 5,
+        'transformer\\.h\\.1\\.attn\\.c_attn': 6,
+        'transformer\\.h\\.1\\.mlp\\.c_proj': 9,
+      },
+    });
+    const { lora: again } = await loadAdapter(model, folder);
+    expect(await factorsOf(again)).toEqual(await factorsOf(lora));
+    const ids = tokens(backend, [1, 4]);
+    assertSameBits(await again.model.forward(ids).data(), await lora.model.forward(ids).data(), 'logits');
+  });
+
+  it.each([
+    ['f32', NaN],
+    ['f32', -Infinity],
+    ['f64', NaN],
+    ['f64', 1e300], // finite, but not in the f32 that is stored
+  ] as const)('a factor in %s that holds %d is refused, and nothing is written', async (dtype, value) => {
+    const lora = randomAdapter(tinyGpt2({ backend, dtype }), { r: 2, targets: ['q', 'v'] });
+    const B = lora.parameters().get('transformer.h.1.attn.c_attn.v.B')!;
+    backend.write(B.view.buffer, dtype === 'f32' ? Float32Array.of(value) : Float64Array.of(value), 3);
+    const folder = memoryFolder();
+    expect(await failure(() => saveAdapter(lora, folder))).toBe(
+      'saveAdapter: B of transformer.h.1.attn.c_attn holds values that are not finite; nothing was written',
+    );
+    expect(await folder.list()).toEqual([]);
+  });
+
+  it('slices of one layer with different scales are refused: PEFT holds one for a module', async () => {
+    const model = tinyGpt2({ backend });
+    const { entries, config } = planLora(model, {
+      r: 2,
+      targets: ['h.0.attn.c_attn.q', 'h.0.attn.c_attn.v'],
+    });
+    const plan = planOf(
+      model,
+      config,
+      entries.map((target, i) => ({ target, r: 2, alpha: 2 + i })),
+    );
+    const lora = attachFactors(model, plan, (_, _f, shape) => keep(randn(shape, { key: 1 })));
+    const folder = memoryFolder();
+    expect(await failure(() => saveAdapter(lora, folder))).toBe(
+      'saveAdapter: the slices of transformer.h.0.attn.c_attn have different scales, 1.5 and 1; PEFT holds one for a module',
+    );
+    expect(await folder.list()).toEqual([]);
+  });
+
+  it('P52: changes nothing in memory', async () => {
+    const model = tinyGpt2({ backend });
+    const lora = randomAdapter(model, { r: 2, targets: ['q', 'c_fc'] });
+    const [before, memory] = [await modelHashes(lora.model), backend.memory().live];
+    await saveAdapter(lora, memoryFolder());
+    expect(await modelHashes(lora.model)).toEqual(before);
+    expect(backend.memory().live).toBe(memory);
+  });
+});
