@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { BaxError, type DeviceName } from 'bax';
+import type { DeviceName } from 'bax';
+import { flagLines, readFlags, type Flag } from './flags.ts';
 
 export interface Options {
   readonly model: string;
@@ -23,10 +23,10 @@ export interface Options {
 /** The model that comes with the example. */
 export const BASE: string = fileURLToPath(new URL('base', import.meta.url));
 
-/** One line of --help each. Numbers are checked against their least and greatest value. */
 const flags = {
   model: {
     value: BASE,
+    shown: 'examples/finetune/base',
     help: 'directory of a GPT-2, as Hugging Face stores it',
   },
   data: { value: '', help: 'text file to adapt to; its last tenth is held out (default: Moby-Dick)' },
@@ -50,11 +50,8 @@ const flags = {
     whole: true,
   },
   prompt: { value: 'The whale', help: 'text that is continued before and after' },
-} as const satisfies Record<
-  string,
-  { value: string; help: string; range?: readonly [number, number]; whole?: boolean }
->;
-type Flag = keyof typeof flags;
+} as const satisfies Record<string, Flag>;
+const command = { name: 'npm start', flags };
 
 export const help = (): string =>
   [
@@ -62,11 +59,7 @@ export const help = (): string =>
     '',
     'Usage: npm start -- [options]',
     '',
-    ...Object.entries(flags).map(([name, { value, help: text }]) => {
-      const shown = name === 'model' ? 'examples/finetune/base' : value;
-      return `  --${name.padEnd(8)} ${text}${value === '' ? '' : ` (default: ${shown})`}`;
-    }),
-    '  --help     this page',
+    ...flagLines(command),
     '',
     'For example, query and value alone, as in the paper; and a text of your own:',
     '',
@@ -78,38 +71,13 @@ export const help = (): string =>
 
 /** The options of a command line; undefined if help was asked for. @throws on an unknown or impossible one. */
 export function readOptions(argv: readonly string[]): Options | undefined {
-  let values: Record<string, string | boolean | undefined>;
-  try {
-    const options = Object.fromEntries(Object.keys(flags).map((name) => [name, { type: 'string' as const }]));
-    ({ values } = parseArgs({
-      args: [...argv],
-      options: { ...options, help: { type: 'boolean', short: 'h' } },
-    }));
-  } catch (error) {
-    throw new BaxError(`${(error as Error).message.split(/\.\s/)[0]}; see npm start -- --help`);
-  }
-  if (values['help']) return undefined;
-  const text = (name: Flag): string => {
-    if (values[name] === '') throw new BaxError(`--${name} is empty; see npm start -- --help`);
-    return (values[name] as string | undefined) ?? flags[name].value;
-  };
-  const number = (name: Flag): number => {
-    const { range, whole } = flags[name] as { range: readonly [number, number]; whole?: boolean };
-    const value = Number(text(name));
-    if (
-      text(name).trim() === '' || // which Number takes for 0
-      !(value >= range[0] && value <= range[1]) ||
-      (whole && !Number.isInteger(value))
-    )
-      throw new BaxError(
-        `--${name} ${text(name)}: must be ${whole ? 'a whole number' : 'a number'} from ${range[0] === Number.MIN_VALUE ? 'above 0' : range[0]} to ${range[1]}`,
-      );
-    return value;
-  };
+  const values = readFlags(command, argv);
+  if (!values) return undefined;
+  const { given, text, number } = values;
   const targets = text('targets').split(',').map((t) => t.trim()).filter((t) => t !== ''); // prettier-ignore
   return {
     model: text('model'),
-    data: values['data'] === undefined ? undefined : text('data'),
+    data: given('data') ? text('data') : undefined,
     out: text('out'),
     device: text('device') as DeviceName,
     targets: targets.join() === 'all-linear' ? 'all-linear' : targets,

@@ -5,33 +5,43 @@
  *
  *   npm run pretrain -- --out .bax-out/base
  */
-import { parseArgs } from 'node:util';
 import {
-  adamW, createGpt2, device, gpt2Config, key, loadTokenizer, perplexity, randomWindows, saveGpt2, train, trainBpe, warmupCosine,
+  adamW, BaxError, createGpt2, device, gpt2Config, key, loadTokenizer, perplexity, randomWindows, saveGpt2, train, trainBpe, warmupCosine,
   writeTokenizer, type DeviceName, type TextBatch, type Tokenizer, type WritableFolder,
 } from 'bax'; // prettier-ignore
 import { openFolder } from 'bax/node';
 import { loadCheckpoint, saveCheckpoint, type RunState } from './checkpoint.ts';
 import { stateOfTheUnion, tokenize } from './corpora.ts';
+import { flagLines, readFlags } from './flags.ts';
 import { modelCard } from './model-card.ts';
 import { clock, count, progressLine } from './progress.ts';
 
-const { values: args } = parseArgs({
-  options: {
-    out: { type: 'string', default: '.bax-out/base' },
-    device: { type: 'string', default: 'auto' },
-    steps: { type: 'string', default: '1500' },
-    batch: { type: 'string', default: '8' },
-    lr: { type: 'string', default: '0.002' },
-    vocab: { type: 'string', default: '1024' },
-    width: { type: 'string', default: '128' },
-    layers: { type: 'string', default: '4' },
-    heads: { type: 'string', default: '4' },
-    context: { type: 'string', default: '128' },
-    seed: { type: 'string', default: '1' },
+const size = { range: [1, 1e6], whole: true } as const;
+const command = {
+  name: 'npm run pretrain',
+  flags: {
+    out: { value: '.bax-out/base', help: 'directory of the model and its checkpoint' },
+    device: { value: 'auto', help: 'where to compute: auto or cpu' },
+    steps: { value: '1500', help: 'optimiser steps', ...size },
+    batch: { value: '8', help: 'windows of text in a step', ...size },
+    lr: { value: '0.002', help: 'highest learning rate', range: [0, 10] },
+    vocab: { value: '1024', help: 'tokens of the vocabulary', range: [257, 65536], whole: true },
+    width: { value: '128', help: 'numbers that stand for a token (n_embd)', ...size },
+    layers: { value: '4', help: 'blocks (n_layer)', ...size },
+    heads: { value: '4', help: 'attention heads (n_head)', ...size },
+    context: { value: '128', help: 'tokens in a window (n_positions)', ...size },
+    seed: {
+      value: '1',
+      help: 'seed of initial weights and data order',
+      range: [0, 2 ** 53 - 1],
+      whole: true,
+    },
   },
-});
-const number = (name: Exclude<keyof typeof args, 'out' | 'device'>): number => Number(args[name]);
+} as const;
+
+process.once('uncaughtException', explainAndExit);
+const args = readFlags(command, process.argv.slice(2)) ?? printHelp();
+const { number } = args;
 const [steps, batch, lr, vocab, seed] = [
   number('steps'),
   number('batch'),
@@ -50,8 +60,8 @@ const settings = JSON.stringify({ steps, batch, lr, vocab, seed, ...shape });
 const CHECKPOINT_EVERY = 50;
 const progress = progressLine();
 
-await device(args.device as DeviceName);
-const out = await openFolder(args.out, { create: true });
+await device(args.text('device') as DeviceName);
+const out = await openFolder(args.text('out'), { create: true });
 const corpus = stateOfTheUnion();
 const tokenizer = await ownTokenizer(out);
 const [tokens, held] = [tokenize(tokenizer, corpus.train), tokenize(tokenizer, corpus.validation)];
@@ -74,6 +84,19 @@ const isMatrix = (t: { readonly rank: number }): boolean => t.rank > 1; // biase
 const optimizer = adamW(parameters, { lr, betas: [0.9, 0.95], weightDecay: 0.1, decay: isMatrix });
 const run = await learn(await loadCheckpoint(out, parameters, optimizer, settings));
 if (run.step === steps) await publish();
+else console.log(`stopped after ${run.step} of ${steps} steps; the same command goes on from there`);
+
+/** A user's mistake is one line, here as everywhere; called by Node for whatever nobody caught. */
+function explainAndExit(error: unknown): never {
+  console.error(error instanceof BaxError ? `bax: ${error.message}` : error);
+  process.exit(1);
+}
+
+function printHelp(): never {
+  const what = 'Grows the base model that npm start adapts; stop it and start it again as you like.';
+  console.log([what, '', ...flagLines(command)].join('\n'));
+  process.exit(0);
+}
 
 /** The tokenizer of this folder; trained on the training addresses alone if there is none yet. */
 async function ownTokenizer(folder: WritableFolder): Promise<Tokenizer> {

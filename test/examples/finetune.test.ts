@@ -138,6 +138,15 @@ describe('a whole run', () => {
   });
 });
 
+it('on the base that comes with it, also tells what was forgotten', async () => {
+  const small = ['--data', DATA, '--out', at('base'), '--steps', '1', '--batch', '1', '--context', '16'];
+  const { code, stdout } = await run(...small);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^[\d,]+ parameters from examples.finetune.base, on cpu /);
+  expect(stdout).toMatch(/^ {4}text\.txt +[\d.]+ → [\d.]+ .+\n {4}its own domain +[\d.]+ → [\d.]+ /m);
+  expect(files(at('base'))).toEqual(ALL);
+});
+
 it('--help names every option, and does nothing else', async () => {
   const { code, stdout, stderr } = await run('--help');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

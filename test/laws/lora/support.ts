@@ -73,7 +73,7 @@ export const instances = (mode: Mode, options: InstanceOptions = {}): fc.Arbitra
       : [undefined];
     const wanted = chosen.length > 0 ? chosen : ['v'];
     const most = Math.min(k, ...wanted.map((name) => (name ? slices[name]!.length : out)));
-    const r = integer(1, Math.min(most, 8));
+    const r = integer(0, 3) === 0 ? 1 : integer(Math.min(2, most), Math.min(most, 8));
     const [wMost, abMost, xMost] = narrow ? [2, 1, 1] : [8, 2, 4];
     const parts = wanted.map((name): Part => {
       const { start, length } = name ? slices[name]! : { start: 0, length: out };
