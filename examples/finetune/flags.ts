@@ -20,9 +20,9 @@ export interface Command<F extends string> {
 }
 
 export interface Values<F extends string> {
-  given(name: F): boolean;
-  text(name: F): string;
-  number(name: F): number;
+  readonly given: (name: F) => boolean;
+  readonly text: (name: F) => string;
+  readonly number: (name: F) => number;
 }
 
 /** A line for each flag. */

@@ -48,6 +48,18 @@ describe('moments, 10^5 draws, within 5 standard errors', () => {
     expect(u.every((v) => v >= 0 && v < 1 && Number.isInteger(v * 2 ** 24))).toBe(true);
   });
 
+  test('uniforms are the upper 24 bits, normals Box and Muller of all 32', () => {
+    const bits = randomBits(key(9), 10);
+    expect([...uniforms(key(9), 10)]).toEqual(Array.from(bits, (b) => (b >>> 8) / 2 ** 24));
+    const z = normals(key(9), 10);
+    for (let i = 0; i < 10; i += 2) {
+      const radius = Math.sqrt(-2 * Math.log((bits[i] + 1) / 2 ** 32));
+      const angle = (2 * Math.PI * bits[i + 1]) / 2 ** 32;
+      expect(z[i]).toBeCloseTo(radius * Math.cos(angle), 12);
+      expect(z[i + 1]).toBeCloseTo(radius * Math.sin(angle), 12);
+    }
+  });
+
   test('normals', () => {
     const z = normals(key(1), n);
     expect(Math.abs(moment(z, 1))).toBeLessThan(5 / Math.sqrt(n));
