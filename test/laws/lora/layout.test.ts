@@ -1,6 +1,6 @@
 import { assertSameBits } from '@bax/check';
 import { contiguous, noGrad, transpose, type Backend } from '@bax/core';
-import { planLora } from '@bax/nn';
+import { attachFactors, planLora, planOf } from '@bax/nn';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { failure } from '../../nn/files/support.ts';
@@ -8,7 +8,7 @@ import { matrix, rowsOf } from '../../nn/support/host.ts';
 import { expectClose } from '../../nn/support/numbers.ts';
 import { backendCases } from '../../support/backends.ts';
 import {
-  adapted, baseOf, factorsOf, gradients, instances, put, run, weightOf, type Instance, type Mode, type Part,
+  adapted, baseOf, factorsOf, gradients, instances, mergedOf, outputOf, put, run, targetsIn, weightOf, type Instance, type Mode, type Part,
 } from './support.ts'; // prettier-ignore
 
 describe.each(backendCases)('on $name', (device) => {
@@ -117,6 +117,27 @@ describe.each(backendCases)('on $name', (device) => {
       }
     };
     await fc.assert(fc.asyncProperty(instances('real', { slices: 'alone' }), law), { numRuns: 60 });
+  });
+});
+
+describe('slices that are planned in another order than they lie in', () => {
+  it('P17: are the same adapter', async () => {
+    const { cpu } = await import('@bax/cpu');
+    const on = { backend: cpu() };
+    const law = async (instance: Instance): Promise<void> => {
+      const base = baseOf(instance, on);
+      const { r, alpha, parts } = instance;
+      const { config, entries } = planLora(base, { r, alpha, targets: targetsIn(instance) });
+      const plan = planOf(base, config, entries.toReversed().map((target) => ({ target, r, alpha }))); // prettier-ignore
+      const lora = attachFactors(base, plan, ({ slice }, f) =>
+        put(parts.find((p) => p.name === slice?.name)![f], on),
+      );
+      const x = put(instance.x, on);
+      assertSameBits(await run(lora.model, x), outputOf(instance, mergedOf(instance)).data, 'output');
+      const { model } = await lora.merge();
+      assertSameBits(await weightOf(model), mergedOf(instance).data, 'merged weight');
+    };
+    await fc.assert(fc.asyncProperty(instances('int', { slices: 'alone', size: 8 }), law), { numRuns: 40 });
   });
 });
 

@@ -248,6 +248,41 @@ describe('P23, P60: an adapter that is not right is refused, by name, and leaves
     );
   });
 
+  it('patterns mean whole names, as they do to PEFT', async () => {
+    const name = 'peft-c-attn/adapter_model.safetensors';
+    const notNamed = `loadAdapter: ${name} holds tensors for transformer.h.0.attn.c_attn, which target_modules does not name`;
+    for (const pattern of ['c_attn', '.*attn.c', 'transformer.h.0', 'h\\.\\d+\\.attn\\.c_attn'])
+      expect(await withConfig({ target_modules: pattern }), pattern).toBe(notNamed);
+    for (const pattern of ['.*c_attn', 'transformer\\.h\\.\\d\\.attn\\.(c_attn|q)', 'x|.*\\.c_attn'])
+      await loadAdapter(
+        await load(),
+        adapterFolder('peft-c-attn', { 'adapter_config.json': config({ target_modules: pattern }) }),
+      );
+    // a key that is no whole end of a path names nothing; one that is names all of them, the last for both
+    for (const key of ['c_att', '_attn', 'h.0', 'transformer.h.0.attn.c_attn.x']) {
+      const { lora } = await loadAdapter(
+        await load(),
+        adapterFolder('peft-c-attn', {
+          'adapter_config.json': config({ rank_pattern: { [key]: 9 }, alpha_pattern: { [key]: 9 } }),
+        }),
+      );
+      expect(
+        lora.plan.entries.map((e) => e.alpha),
+        key,
+      ).toEqual([5, 5]);
+    }
+    const { lora } = await loadAdapter(
+      await load(),
+      adapterFolder('peft-c-attn', {
+        'adapter_config.json': config({ alpha_pattern: { 'h.1.attn.c_attn': 7, 'attn.c_attn': 9 } }),
+      }),
+    );
+    expect(lora.plan.entries.map((e) => `${e.path} ${e.alpha}`).sort()).toEqual([
+      'transformer.h.0.attn.c_attn 9',
+      'transformer.h.1.attn.c_attn 7',
+    ]);
+  });
+
   it('shapes that do not fit', async () => {
     expect(await withConfig({ r: 3 })).toBe(
       'loadAdapter: lora_A of transformer.h.0.attn.c_attn is [2, 12], expected [r, in] = [3, 12]',

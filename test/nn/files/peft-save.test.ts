@@ -102,6 +102,16 @@ describe('P23, P49: what saveAdapter writes', () => {
     await fc.assert(fc.asyncProperty(settings, law), { numRuns: 40 });
   });
 
+  it('of three slices whose α do not add up exactly, too: 0.1 + 0.1 + 0.1 is not 3 · 0.1', async () => {
+    const model = tinyGpt2({ backend });
+    for (const alpha of [0.1, 0.7, 1 / 3]) {
+      const folder = memoryFolder();
+      await saveAdapter(randomAdapter(model, { r: 1, alpha, targets: slices }), folder);
+      const { lora } = await loadAdapter(model, folder);
+      expect(lora.plan.entries.map((e) => e.alpha)).toEqual(Array(6).fill(alpha));
+    }
+  });
+
   it('of slices, PEFT sees one pair of the summed rank and α, whose B A is the same', async () => {
     const model = tinyGpt2({ backend, dtype: 'f64' });
     const ids = tokens(backend, [2, 5]);
