@@ -192,17 +192,20 @@ export interface SliceChange {
 /** x with some slices along `axis` changed, given in their order; all else keeps its bits. */
 export function replaceSlices(x: Tensor, axis: number, changes: readonly SliceChange[]): Tensor {
   const n = x.shape.at(axis)!;
-  const parts: Tensor[] = [];
-  let at = 0;
-  for (const { start, length, change } of [
-    ...changes,
-    { start: n, length: 0, change: (part: Tensor) => part },
-  ]) {
-    if (start > at) parts.push(slice(x, axis, at, start));
-    if (length > 0) parts.push(change(slice(x, axis, start, start + length)));
-    at = start + length;
-  }
-  return parts.length === 1 ? parts[0]! : concat(parts, axis);
+  return composite(() => {
+    const parts: Tensor[] = [];
+    let at = 0;
+    const untilStart = (start: number): void => {
+      if (start > at) parts.push(slice(x, axis, at, start));
+    };
+    for (const { start, length, change } of changes) {
+      untilStart(start);
+      if (length > 0) parts.push(change(slice(x, axis, start, start + length)));
+      at = start + length;
+    }
+    untilStart(n);
+    return parts.length === 1 ? parts[0]! : concat(parts, axis);
+  });
 }
 
 /** Tensors of one shape along a new axis. */
