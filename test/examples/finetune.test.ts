@@ -173,7 +173,7 @@ describe.concurrent('a mistake is told in one line, and nothing is written', () 
     ['r = 0', () => ['--r', '0'], '--r 0: must be a whole number from 1 to 4096'],
     ['r above min(in, out)', () => ['--r', '17'], 'planLora: r = 17 exceeds min(in, out) = 16 of transformer.h.0.attn.c_attn [48, 16]; B A cannot have a higher rank than W'],
     ['targets that mean nothing', () => ['--targets', 'q,c_atn'], /^planLora: no module matches 'c_atn'\. Nearest: transformer\.h\.0\.attn\.c_attn \(slices q, k, v\), .+$/],
-    ['no targets', () => ['--targets', ','], "lora: targets are empty; name at least one, or 'all-linear'"],
+    ['no targets', () => ['--targets', ','], "lora: targets must be 'all-linear' or a list that names at least one, like ['q', 'v']"],
     ['lr not a number', () => ['--lr', 'nan'], '--lr nan: must be a number from 0 to 10'],
     ['steps not whole', () => ['--steps', '1.5'], '--steps 1.5: must be a whole number from 1 to 1000000'],
     ['a model that is not there', () => ['--model', at('none')], `--model ${at('none')}: there is no such directory`],

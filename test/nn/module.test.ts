@@ -2,7 +2,8 @@ import { key, ones, setBackend, zeros, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import { castModule, Linear, Module, transform } from '@bax/nn';
 import { beforeEach, describe, expect, it, test } from 'vitest';
-import { tinyGpt2, tokens } from './support/gpt2.ts';
+import { randomAdapter, tinyGpt2, tokens } from './support/gpt2.ts';
+import { modelHashes } from './support/hash.ts';
 import { failure } from './files/support.ts';
 
 let backend = cpu();
@@ -125,6 +126,22 @@ describe('transform', () => {
     for (const [path, t] of theirs)
       expect(t, path).toBe(path === 'transformer.h.0.attn.c_attn.weight' ? other : ours.get(path));
   });
+});
+
+test('castModule: the copy has memory of its own and no tape, and wants the gradients that the original wants', async () => {
+  for (const dtype of ['f32', 'f64'] as const) {
+    const lora = randomAdapter(tinyGpt2({ backend }), { r: 1, targets: ['v'] });
+    for (const p of lora.parameters().values()) p.requiresGrad = true;
+    const [bits, wanting] = [
+      await modelHashes(lora.model),
+      lora.model.parameters().map((p) => p.requiresGrad),
+    ];
+    const copy = castModule(lora.model, dtype);
+    expect(copy.parameters().map((p) => p.requiresGrad)).toEqual(wanting);
+    expect(copy.parameters().filter((p) => p.record || p.dtype !== dtype)).toEqual([]);
+    copy.dispose();
+    expect(await modelHashes(lora.model)).toEqual(bits);
+  }
 });
 
 test('dispose frees every parameter', () => {

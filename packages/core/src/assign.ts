@@ -1,6 +1,6 @@
 import { BaxError } from './errors.ts';
 import * as e from './expr.ts';
-import { noGrad } from './op.ts';
+import { isRecording, noGrad } from './op.ts';
 import { copy } from './ops/elementwise.ts';
 import { sameShape, showShape } from './shape.ts';
 import type { Tensor } from './tensor.ts';
@@ -13,6 +13,8 @@ function check(op: string, target: Tensor, source: Tensor): void {
     throw new BaxError(
       `${op}: target ${showShape(target.shape)} and source ${showShape(source.shape)} differ in shape`,
     );
+  if (target.dtype !== source.dtype)
+    throw new BaxError(`${op}: target is ${target.dtype}, source ${source.dtype}; cast the source`);
   if (target.backend !== source.backend)
     throw new BaxError(
       `${op}: target lives on ${target.backend.name}, source on ${source.backend.name}; move one with to()`,
@@ -20,6 +22,10 @@ function check(op: string, target: Tensor, source: Tensor): void {
   if (target.record)
     throw new BaxError(
       `${op}: the target is the result of a recorded op; assign to a parameter or a detached tensor`,
+    );
+  if (source.record && isRecording())
+    throw new BaxError(
+      `${op}: the source is the result of a recorded op, whose gradient would be lost in place; assign detach(x), or under noGrad`,
     );
   if (target.view.strides.some((stride, i) => stride === 0 && target.shape[i]! > 1))
     throw new BaxError(
@@ -30,12 +36,10 @@ function check(op: string, target: Tensor, source: Tensor): void {
 /**
  * Changes a tensor in place: a parameter, optimiser state, a cache or a slice of one. Bumps the version that `grad`
  * checks, so that a tape that still needs the old values says so.
- * @throws if shapes, dtypes or backends differ, or the target is expanded or the result of a recorded op.
+ * @throws if shapes, dtypes or backends differ, the target is expanded, or one of them is the result of a recorded op.
  */
 export function assign(target: Tensor, source: Tensor): Tensor {
   check('assign', target, source);
-  if (target.dtype !== source.dtype)
-    throw new BaxError(`assign: target is ${target.dtype}, source ${source.dtype}; cast the source`);
   // Two windows on one memory may overlap (a cache that moves up by one): nothing may be read after it was written.
   const from = source.view.buffer === target.view.buffer ? noGrad(() => copy(source)) : source;
   if (target.size > 0)

@@ -7,7 +7,7 @@ import { expand, reshape } from './ops/view.ts';
 import { composite, scope } from './scope.ts';
 import { sameShape, showShape } from './shape.ts';
 import { tapeOf } from './tape.ts';
-import { alias, type Tensor } from './tensor.ts';
+import { alias, isTensor, type Tensor } from './tensor.ts';
 import { isContiguous } from './view.ts';
 
 export interface GradOptions {
@@ -40,7 +40,7 @@ export function grad(loss: Tensor, params: readonly Tensor[], options: GradOptio
     throw new BaxError(
       `grad: the cotangent is ${showShape(options.cotangent.shape)}, the loss ${showShape(loss.shape)}`,
     );
-  if (!loss.record && !params.includes(loss))
+  if (!loss.record && !params.includes(loss) && !(options.allowUnused && params.length > 0))
     throw new BaxError(
       `grad: this loss has no tape: no input of it has requiresGrad, or an earlier grad() consumed it (pass { retain: true } there)`,
     );
@@ -137,12 +137,16 @@ function backwardOf(
     const found: [Tensor, Tensor][] = [];
     inputs.forEach((x, index) => {
       if (!leads.has(x)) return;
-      const rule = (typeof op.vjp === 'function' ? op.vjp : op.vjp![index]!) as Vjp<unknown>;
+      const rule = (typeof op.vjp === 'function' ? op.vjp : op.vjp?.[index]) as Vjp<unknown> | undefined;
+      if (!rule)
+        throw new BaxError(
+          `grad: ${op.name} has no gradient rule for input ${index}; give it a vjp, or say that it is discrete`,
+        );
       const g = gradients.get(outputs[0]!) ?? filled(outputs[0]!, 0);
       const shared: Cotangent<unknown>['shared'] = (make) =>
         (memo ??= { value: make() }).value as ReturnType<typeof make>;
       const gx = rule({ g, x: inputs, y: outputs[0]!, ys: outputs, attrs, index, shared });
-      if (gx) found.push([x, unbroadcast(gx, x)]);
+      if (gx) found.push([x, unbroadcast(gx, x, `${op.name}: the gradient of input ${index}`)]);
     });
     if (taped) return found;
     // Each gradient is owned once, so that it can be freed: a rule may hand on g itself, or one tensor for two inputs.
@@ -160,10 +164,15 @@ function backwardOf(
 const filled = (x: Tensor, value: 0 | 1): Tensor => expand(constantLike(x, value), x.shape);
 
 /** Sums a gradient over the axes along which x was broadcast, in x's dtype. The only place where this happens. */
-function unbroadcast(wide: Tensor, x: Tensor): Tensor {
+function unbroadcast(wide: Tensor, x: Tensor, what: string): Tensor {
   const g = cast(wide, x.dtype);
   if (sameShape(g.shape, x.shape)) return g;
   const lead = g.rank - x.rank;
+  const fits = lead >= 0 && x.shape.every((length, i) => length === 1 || length === g.shape[lead + i]);
+  if (!fits)
+    throw new BaxError(
+      `${what} is ${showShape(g.shape)}, which no broadcast makes of its shape ${showShape(x.shape)}`,
+    );
   const axes = g.shape.flatMap((length, i) =>
     i < lead || (x.shape[i - lead] === 1 && length !== 1) ? [i] : [],
   );
@@ -177,13 +186,17 @@ function unbroadcast(wide: Tensor, x: Tensor): Tensor {
 export function valueAndGrad(
   f: () => Tensor,
   params: readonly Tensor[],
-  options: GradOptions = {},
+  options: Omit<GradOptions, 'createGraph' | 'retain'> = {},
 ): { value: Tensor; grads: Tensor[] } {
   const before = params.map((p) => p.requiresGrad);
   return scope(() => {
     for (const p of params) p.requiresGrad = true;
     try {
       const loss = f();
+      if (!isTensor(loss))
+        throw new BaxError(
+          'valueAndGrad: the function must return a tensor, at once; a Promise comes too late',
+        );
       const grads = grad(loss, params, options);
       return { value: loss.record ? alias(loss) : loss, grads };
     } finally {

@@ -1,4 +1,4 @@
-import { BaxError, cast, isTensor, keep, type DType, type Key, type Tensor } from '@bax/core';
+import { BaxError, cast, copy, isTensor, keep, noGrad, type DType, type Key, type Tensor } from '@bax/core';
 
 /** What a forward pass may depend on beside its input. There is no training mode: dropout acts where a key is given. */
 export interface Context {
@@ -74,7 +74,7 @@ export abstract class Module {
     return module;
   }
 
-  /** Frees every parameter. */
+  /** Frees every parameter, those too that it shares with a model it was made from; see `Merged.dispose`. */
   dispose(): void {
     for (const p of this.parameters()) p.dispose();
   }
@@ -114,6 +114,12 @@ export function transform<M extends Module>(root: M, replace: Replacement): M {
   return copy;
 }
 
-/** The model with its floating-point parameters in another dtype; f64 is for checking gradients. */
+/** A copy of the model with its floating-point parameters in `dtype`, in memory of its own; f64 is for checking gradients. */
 export const castModule = <M extends Module>(root: M, dtype: DType): M =>
-  transform(root, { tensor: (t) => (t.dtype === 'i32' ? undefined : keep(cast(t, dtype))) });
+  transform(root, {
+    tensor(t) {
+      const own = keep(noGrad(() => (t.dtype === dtype || t.dtype === 'i32' ? copy(t) : cast(t, dtype))));
+      own.requiresGrad = t.requiresGrad;
+      return own;
+    },
+  });

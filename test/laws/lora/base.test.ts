@@ -196,7 +196,9 @@ describe('P7: frozen means no gradient and no state', () => {
     expect(backend.memory().live - before).toBe(3 * 4 * count);
     expect([...state.values()].reduce((n, t) => n + t.size, 0)).toBe(2 * count);
     for (const name of state.keys())
-      expect(name).toMatch(/^transformer\.h\.[01]\.(attn\.c_attn\.[qv]|mlp\.c_fc)\.[AB]\.exp_avg(_sq)?$/);
+      expect(name).toMatch(
+        /^transformer\.h\.[01]\.(attn\.c_attn\.[qv]|mlp\.c_fc(\.lora)?)\.[AB]\.exp_avg(_sq)?$/,
+      );
     expect([...model.namedParameters().values()].some((p: Tensor) => p.requiresGrad || p.grad)).toBe(false);
   });
 
@@ -221,6 +223,22 @@ test('P52: merging shares with the base every tensor that it does not change, an
   const [ours, theirs] = [model.namedParameters(), merged.namedParameters()];
   for (const [path, t] of theirs)
     expect(t === ours.get(path), path).toBe(!/c_attn\.weight|mlp\.c_proj\.weight/.test(path));
+});
+
+test("P52: a merged model's dispose gives back what merging made, and nothing of the base or the adapter", async () => {
+  const backend = cpu();
+  const model = tinyGpt2({ backend });
+  const lora = randomAdapter(model, { r: 2, targets: ['lm_head', 'q', 'mlp.c_proj'] });
+  const ids = tokens(backend, [1, 4]);
+  const z = await noGrad(() => lora.model.forward(ids)).data();
+  const bits = await modelHashes(lora.model);
+  const { buffers } = backend.memory();
+  const merged = await lora.merge({ untie: true });
+  expect(backend.memory().buffers).toBe(buffers + 5);
+  merged.dispose();
+  expect(backend.memory().buffers).toBe(buffers);
+  expect(await modelHashes(lora.model)).toEqual(bits);
+  assertSameBits(await noGrad(() => lora.model.forward(ids)).data(), z, 'logits');
 });
 
 test('P52: a merge that fails leaves no memory and no change behind', async () => {

@@ -58,7 +58,9 @@ describe.each(backendCases)('on $name', (device) => {
   ): Promise<Map<string, ArrayLike<number>>> {
     const lora = adapted(instance, on());
     const x = put(instance.x, on());
-    const named = new Map<string, Tensor>([...lora.parameters(), ['x', x]]);
+    const named = new Map<string, Tensor>([['x', x]]);
+    for (const part of instance.parts)
+      for (const [f, t] of Object.entries(factorsOf(lora, part))) named.set(`${part.name}.${f}`, t);
     const params = [...named.values()];
     for (const p of params) p.requiresGrad = true;
     const grads = grad(loss(lora.model.forward(x)), params);
@@ -76,7 +78,7 @@ describe.each(backendCases)('on $name', (device) => {
     assertSameBits(D.data, times(turned(cotangent), instance.x).data, 'D of full fine-tuning = Gᵀ x');
     const grads = await own(instance, loss);
     for (const part of parts) {
-      const prefix = part.name ? `proj.${part.name}.` : 'proj.';
+      const prefix = `${part.name}.`;
       assertSameBits(grads.get(`${prefix}A`)!, gradA(D, part, s).data, `∂A of ${prefix} = s Bᵀ D`);
       assertSameBits(grads.get(`${prefix}B`)!, gradB(D, part, s).data, `∂B of ${prefix} = s D Aᵀ`);
     }
@@ -124,7 +126,7 @@ describe.each(backendCases)('on $name', (device) => {
       const Dabs = times(turned(absolute(G)), absolute(x));
       const n = x.rows + W.rows + W.columns + r + 4; // more than any association of the products rounds
       for (const part of parts) {
-        const prefix = part.name ? `proj.${part.name}.` : 'proj.';
+        const prefix = `${part.name}.`;
         const positive = { ...part, A: absolute(part.A), B: absolute(part.B) };
         within(grads.get(`${prefix}A`)!, gradA(D, part, s), gradA(Dabs, positive, s), n, '∂A');
         within(grads.get(`${prefix}B`)!, gradB(D, part, s), gradB(Dabs, positive, s), n, '∂B');

@@ -1,6 +1,6 @@
-import { expand, keep, zeros } from '@bax/core';
+import { expand, keep, zeros, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import { attachLora, Gpt2, gpt2Config, matches, planLora, targetsOf } from '@bax/nn';
+import { attachFactors, attachLora, Gpt2, gpt2Config, matches, planLora, targetsOf } from '@bax/nn';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { failure } from '../../nn/files/support.ts';
@@ -127,19 +127,19 @@ describe('P25: a pattern means whole segments at the end of a path, and every pa
   it.each([
     [
       ['q_proj'],
-      "planLora: no module matches 'q_proj'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.1.attn.c_attn (slices q, k, v) (9 linears in all)",
+      "planLora: no module matches 'q_proj'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.0.attn.c_proj, transformer.h.0.mlp.c_proj (9 linears in all)",
     ],
     [
       ['q', 'c_fn'],
-      "planLora: no module matches 'c_fn'. Nearest: transformer.h.0.mlp.c_fc, transformer.h.1.mlp.c_fc (9 linears in all)",
+      "planLora: no module matches 'c_fn'. Nearest: transformer.h.0.mlp.c_fc, transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.0.attn.c_proj (9 linears in all)",
     ],
     [
       ['attn'],
-      "planLora: no module matches 'attn'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.1.attn.c_attn (slices q, k, v) (9 linears in all)",
+      "planLora: no module matches 'attn'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.0.mlp.c_fc, transformer.h.0.attn.c_proj (9 linears in all)",
     ],
     [
       ['transformer.h.2.attn.c_attn'],
-      "planLora: no module matches 'transformer.h.2.attn.c_attn'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.1.attn.c_attn (slices q, k, v) (9 linears in all)",
+      "planLora: no module matches 'transformer.h.2.attn.c_attn'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.0.attn.c_proj, transformer.h.0.mlp.c_fc (9 linears in all)",
     ],
     [['wte'], /^planLora: no module matches 'wte'\. Nearest: \S.* \(9 linears in all\)$/],
     [[''], /^planLora: no module matches ''\. /],
@@ -196,6 +196,20 @@ describe('P25: a plan of another model is refused, and makes nothing', () => {
     });
     expect(await failure(() => attachLora(model, longer, { key: new Uint32Array(2) }))).toBe(
       'attachLora: the plan was made for another model: its transformer.h.2.mlp.c_fc is another layer',
+    );
+    expect(own.memory().buffers).toBe(buffers);
+  });
+  it('and factors of which one cannot be made: those made before are freed', () => {
+    const own = cpu();
+    const model = tinyGpt2({ backend: own });
+    const { buffers } = own.memory();
+    let calls = 0;
+    const source = (_: unknown, __: unknown, shape: readonly number[]): Tensor => {
+      if (++calls === 3) throw new Error('no more memory');
+      return keep(zeros(shape, { backend: own }));
+    };
+    expect(() => attachFactors(model, planLora(model, { r: 1, targets: ['v'] }), source)).toThrow(
+      'no more memory',
     );
     expect(own.memory().buffers).toBe(buffers);
   });

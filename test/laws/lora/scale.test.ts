@@ -103,7 +103,7 @@ test.each([
   [{ alpha: Infinity }, 'lora: alpha is Infinity; it must be a finite number above 0'],
   [{ dropout: 1 }, 'lora: dropout is 1; it must lie in [0, 1)'],
   [{ dropout: -0.1 }, 'lora: dropout is -0.1; it must lie in [0, 1)'],
-  [{ targets: [] }, "lora: targets are empty; name at least one, or 'all-linear'"],
+  [{ targets: [] }, "lora: targets must be 'all-linear' or a list that names at least one, like ['q', 'v']"],
   [{ init: 'zeros' as 'kaiming' }, "lora: init is 'zeros'; choose kaiming or gaussian"],
   [
     { r: 9 },

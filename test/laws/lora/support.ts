@@ -161,9 +161,8 @@ export function adapted(instance: Instance, on: On, base: One = baseOf(instance,
 }
 /** A and B of a part, on the device. */
 export const factorsOf = (lora: LoraModel<One>, { name }: Part): { A: Tensor; B: Tensor } => {
-  const named = lora.parameters();
-  const prefix = name ? `proj.${name}.` : 'proj.';
-  return { A: named.get(`${prefix}A`)!, B: named.get(`${prefix}B`)! };
+  const branch = [...lora.layers.values()].flatMap((l) => l.branches).find((b) => b.slice?.name === name)!;
+  return { A: branch.A, B: branch.B };
 };
 
 /** ∂⟨G, y⟩/∂p for each p, on the host; y is `f()`. */

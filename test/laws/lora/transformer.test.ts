@@ -283,6 +283,37 @@ test('P35: a cache that would swallow gradients is refused', async () => {
   expect(cache.length).toBe(4);
 });
 
+describe('P17: the slices of GPT-2', () => {
+  test('are the thirds of c_attn, queries, keys and values in this order', () => {
+    const { slices } = tinyGpt2({ backend: host }).transformer.h[1]!.attn.c_attn;
+    expect(slices).toEqual({
+      q: { start: 0, length: 8 },
+      k: { start: 8, length: 8 },
+      v: { start: 16, length: 8 },
+    });
+  });
+  test('do what their names say: one token alone has nothing to choose from, and a query is not seen by others', async () => {
+    const model = tinyGpt2({ backend: host, dtype: 'f64', config: { n_layer: 1 } });
+    const [one, two] = [idsOn(host, 1, 1, 1), idsOn(host, 1, 2, 1)];
+    const [z1, z2] = [await logits(model, one), await logits(model, two)];
+    for (const [name, moves] of [['q', [false, true]], ['k', [false, true]], ['v', [true, true]]] as const) {
+      const lora = randomAdapter(model, { r: 2, alpha: 4, targets: [name] });
+      expect([distance(await logits(lora.model, one), z1) > 1e-9, distance(await logits(lora.model, two), z2) > 1e-9], name).toEqual(moves);
+    } // prettier-ignore
+    // keys alone: every key moved by the same c is no change, since the softmax does not feel q · c; queries alone: it is
+    for (const [name, feels] of [['k', false], ['q', true]] as const) {
+      const bias = model.namedParameters().get('transformer.h.0.attn.c_attn.bias')!;
+      const before = await bias.data();
+      const { start, length } = model.transformer.h[0]!.attn.c_attn.slices[name]!;
+      const moved = before.slice();
+      for (let i = start; i < start + length; i++) moved[i]! += 0.5;
+      host.write(bias.view.buffer, moved);
+      expect(distance(await logits(model, two), z2) > 1e-9, name).toBe(feels);
+      host.write(bias.view.buffer, before);
+    } // prettier-ignore
+  });
+});
+
 describe("laws.md §4: A's and B's gradients through a whole GPT-2 are its differences, in f64", () => {
   const choices: { targets: Targets; dropout: number }[] = [
     { targets: ['q', 'v'], dropout: 0 },

@@ -15,7 +15,8 @@ const json = (name: string): Record<string, unknown> =>
   JSON.parse(new TextDecoder().decode(goldenBytes(`${name}/adapter_config.json`))) as Record<string, unknown>;
 
 /** bax's name of A or B as PEFT's. */
-const peftName = (name: string): string => `base_model.model.${name.replace(/\.([AB])$/, '.lora_$1.weight')}`;
+const peftName = (name: string): string =>
+  `base_model.model.${name.replace(/(?:\.lora)?\.([AB])$/, '.lora_$1.weight')}`;
 const numbers = ({ data }: Golden): Float64Array => Float64Array.from(data);
 
 describe.each(['peft-all-linear', 'peft-c-attn'])(
@@ -35,7 +36,9 @@ describe.each(['peft-all-linear', 'peft-c-attn'])(
     }
 
     it("loads to PEFT's logits, loss and gradients in f64", async () => {
-      const { lora, ids, targets, warnings, unknownKeys } = await loaded('f64');
+      const { lora, base, ids, targets, warnings, unknownKeys } = await loaded('f64');
+      const paths = [...base.namedModules().keys()].filter((path) => lora.layers.has(path));
+      expect([...lora.layers.keys()], "the model's order, not the file's").toEqual(paths);
       expect({ warnings, unknownKeys }).toEqual({ warnings: [], unknownKeys: [] });
       expectClose(await lora.model.forward(ids).data(), want('logits'), 1e-13);
       const factors = lora.parameters();

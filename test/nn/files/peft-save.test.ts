@@ -140,8 +140,8 @@ describe('P23, P49: what saveAdapter writes', () => {
     ]);
     // A' = [A_q; A_v], B' = [[B_q, 0], [0, 0], [0, B_v]], rounded to f32 when they were stored
     const [A, B] = [
-      await again.parameters().get('transformer.h.0.attn.c_attn.A')!.data(),
-      await again.parameters().get('transformer.h.0.attn.c_attn.B')!.data(),
+      await again.layers.get('transformer.h.0.attn.c_attn')!.branches[0]!.A.data(),
+      await again.layers.get('transformer.h.0.attn.c_attn')!.branches[0]!.B.data(),
     ];
     const part = async (name: string): Promise<number[]> =>
       Array.from(await lora.parameters().get(`transformer.h.0.attn.c_attn.${name}`)!.data(), Math.fround);

@@ -96,10 +96,10 @@ function build(name: string, y: Expr, tensors: number, scalars: number, traits: 
       }
       if (dtype === 'i32')
         for (const s of attrs.scalars)
-          if (!Number.isInteger(s))
+          if (s !== (s | 0))
             fail(
               name,
-              `the number ${s} is not an integer, and the tensor is i32; cast it first: x.cast('f32')`,
+              `the number ${s} is ${Number.isInteger(s) ? 'too large for i32' : 'not an integer'}, and the tensor is i32; cast it first: x.cast('f32')`,
             );
       return [{ shape, dtype: traits.result ?? dtype }];
     },

@@ -34,7 +34,8 @@ interface PeftModule {
 }
 
 /**
- * Writes the adapter so that PEFT loads it to the same logits. The weights come first and the configuration last, each
+ * Writes the adapter, in F32 whatever it is held in, so that PEFT loads it to the same logits; whether it is enabled and
+ * its strength are not saved. The weights come first and the configuration last, each
  * replaced whole or not at all.
  * @throws if a factor is not finite; then nothing was written.
  */

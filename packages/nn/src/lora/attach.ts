@@ -64,6 +64,11 @@ function initialA(
 /** Attaches an adapter whose factors come from `get`: from a file, or from a test. */
 export function attachFactors<M extends Module>(model: M, plan: LoraPlan, get: FactorSource): LoraModel<M> {
   const found = model.namedModules();
+  for (const [path, module] of found)
+    if (module instanceof LoraLinear)
+      throw new BaxError(
+        `attachLora: ${path} has an adapter already; give the base, or the model that merge() makes`,
+      );
   for (const { modulePath, layer } of plan.entries)
     if (found.get(modulePath) !== layer)
       throw new BaxError(
@@ -81,6 +86,7 @@ export function attachFactors<M extends Module>(model: M, plan: LoraPlan, get: F
       made.push(get(entry, 'A', [r, entry.in]));
       made.push(get(entry, 'B', [entry.out, r]));
       const [A, B] = made.slice(-2) as [Tensor, Tensor];
+      A.requiresGrad = B.requiresGrad = true; // and nothing else has it: W is frozen since nobody asks for its gradient
       owner.branches.push(new LoraBranch(A, B, { alpha, dropout, slice }));
     }
   } catch (error) {
@@ -99,8 +105,12 @@ export function attachFactors<M extends Module>(model: M, plan: LoraPlan, get: F
     plan,
     layers,
     parameters() {
-      const named = [...layers].flatMap(([path, { branches: all }]) => all.flatMap((b) => [[`${path}.${b.slice ? `${b.slice.name}.` : ''}A`, b.A] as const, [`${path}.${b.slice ? `${b.slice.name}.` : ''}B`, b.B] as const])); // prettier-ignore
-      return new Map(named);
+      const named = new Map<string, Tensor>();
+      for (const [path, layer] of layers)
+        for (const [name, child] of layer.children())
+          if (child instanceof LoraBranch)
+            named.set(`${path}.${name}.A`, child.A).set(`${path}.${name}.B`, child.B);
+      return named;
     },
     get enabled() {
       return state.enabled;

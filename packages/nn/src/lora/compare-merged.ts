@@ -52,7 +52,6 @@ export async function compareMerged<M extends LanguageModel>(
       rule: 'five times what f32 costs the unmerged model, measured in f64',
     };
   } finally {
-    const own = new Set(adapted.parameters()); // what was f64 already is shared
-    for (const t of wide.parameters()) if (!own.has(t)) t.dispose();
+    wide.dispose();
   }
 }

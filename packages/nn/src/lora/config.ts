@@ -18,12 +18,12 @@ export interface LoraConfig {
    * `c_attn`); a RegExp must match a whole path. Default 'all-linear'.
    */
   readonly targets?: 'all-linear' | readonly (string | RegExp)[];
-  /** Dropout on the adapter's input, in [0, 1). Default 0. */
+  /** Dropout on the adapter's input, in [0, 1). It acts where a forward pass is given a `key`, as `train` offers one. Default 0. */
   readonly dropout?: number;
   readonly init?: LoraInit;
 }
 
-/** The scale of B A, rounded once from f64. [LoRA §4.1] */
+/** The scale of B A, in f64. [LoRA §4.1] */
 export const loraScale = (alpha: number, r: number): number => alpha / r;
 
 /** Fills in the defaults. @throws if a field is out of its range. */
@@ -47,6 +47,6 @@ export function loraConfig(given: LoraConfig): Required<LoraConfig> {
   if (!['kaiming', 'gaussian'].includes(config.init))
     bad(`init is '${config.init}'; choose kaiming or gaussian`);
   if (config.targets !== 'all-linear' && (!Array.isArray(config.targets) || config.targets.length === 0))
-    bad("targets are empty; name at least one, or 'all-linear'");
+    bad("targets must be 'all-linear' or a list that names at least one, like ['q', 'v']");
   return config;
 }

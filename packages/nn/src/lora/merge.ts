@@ -24,13 +24,18 @@ export interface Merged<M> {
   /** A plain model of the base's class: the same calls, no adapter in it. It shares every tensor that merging did not change. */
   readonly model: M;
   readonly report: MergeReport;
+  /** Frees the weights that merging made, and no other: the base and the adapter stay usable. */
+  dispose(): void;
 }
 export interface MergeOptions {
   /** A merged weight that is tied to another one becomes a weight of its own; without this such a merge is refused. */
   readonly untie?: boolean;
 }
 
-/** Replaces every adapted layer by a plain one with W + s B A. @throws if a tied weight would change, or a result is not finite. */
+/**
+ * Replaces every adapted layer by a plain one with W + s B A.
+ * @throws if the adapter is disabled, a tied weight would change, or a result is not finite.
+ */
 export async function mergeLora<M extends Module>(
   adapted: M,
   layers: ReadonlyMap<string, LoraLinear>,
@@ -42,13 +47,19 @@ export async function mergeLora<M extends Module>(
     throw new BaxError(
       `merge: ${untied[0]} is tied to ${adapted.tied[untied[0]!]}; merging would change both. Pass { untie: true } to give the head a weight of its own`,
     );
-  const strength = state.enabled ? state.strength : 0;
-  const merged = new Map([...layers].map(([path, layer]) => [path, mergedLinear(layer, strength)]));
+  if (!state.enabled)
+    throw new BaxError('merge: the adapter is disabled, so merging would give the base; call enable() first');
+  const { strength } = state;
+  const merged = new Map<string, Linear>();
+  const dispose = (): void => {
+    for (const layer of merged.values()) layer.weight.dispose();
+  };
   const reports: MergedLayer[] = [];
   try {
+    for (const [path, layer] of layers) merged.set(path, mergedLinear(layer, strength));
     for (const [path, layer] of layers) reports.push(await measure(path, layer, merged.get(path)!, strength));
   } catch (error) {
-    for (const layer of merged.values()) layer.weight.dispose();
+    dispose();
     throw error;
   }
   const model = transform(adapted, { module: (_, path) => merged.get(path) });
@@ -57,7 +68,7 @@ export async function mergeLora<M extends Module>(
     if ('config' in model)
       Object.assign(model, { config: { ...(model.config as object), tie_word_embeddings: false } });
   }
-  return { model, report: reportOf(reports) };
+  return { model, report: reportOf(reports), dispose };
 }
 
 function mergedLinear(layer: LoraLinear, strength: number): Linear {

@@ -78,13 +78,18 @@ function nearest(pattern: string, all: readonly Target[]): string {
         : distance(t.path),
     }))
     .sort((a, b) => a.d - b.d)
-    .slice(0, 2)
+    // One layer stands for those of the same name in other blocks.
+    .filter(({ t }, i, sorted) => sorted.findIndex(({ t: other }) => nameOf(other) === nameOf(t)) === i)
+    .slice(0, 3)
     .map(
       ({ t }) =>
         `${t.path}${Object.keys(t.layer.slices).length > 0 ? ` (slices ${Object.keys(t.layer.slices).join(', ')})` : ''}`,
     );
   return `${best.join(', ')} (${modules.length} linears in all)`;
 }
+
+/** `attn.c_proj`: the path's end, less which block it is in. */
+const nameOf = ({ path }: Target): string => path.split('.').slice(-2).join('.').replace(/\d+\./, '');
 
 /** Levenshtein's. */
 function editDistance(a: string, b: string): number {
