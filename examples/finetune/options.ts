@@ -1,3 +1,4 @@
+import { join, parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DeviceName } from 'bax';
 import { flagLines, readFlags, type Flag } from './flags.ts';
@@ -30,7 +31,11 @@ const flags = {
     help: 'directory of a GPT-2, as Hugging Face stores it',
   },
   data: { value: '', help: 'text file to adapt to; its last tenth is held out (default: Moby-Dick)' },
-  out: { value: '.bax-out/moby-dick', help: 'directory for what is made' },
+  out: {
+    value: '.bax-out/moby-dick',
+    help: 'directory for what is made',
+    shown: ".bax-out/ and the text's name",
+  },
   device: { value: 'auto', help: 'where to compute: auto or cpu' },
   targets: {
     value: 'all-linear',
@@ -64,7 +69,7 @@ export const help = (): string =>
     'For example, query and value alone, as in the paper; and a text of your own:',
     '',
     '  npm start -- --targets q,v --r 4',
-    '  npm start -- --data my.txt --out .bax-out/my --steps 100',
+    '  npm start -- --data my.txt --steps 100',
     '',
     'Ctrl-C stops training and keeps what was trained.',
   ].join('\n');
@@ -78,7 +83,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
   return {
     model: text('model'),
     data: given('data') ? text('data') : undefined,
-    out: text('out'),
+    out: given('out') || !given('data') ? text('out') : join('.bax-out', parse(text('data')).name),
     device: text('device') as DeviceName,
     targets: targets.join() === 'all-linear' ? 'all-linear' : targets,
     r: number('r'),

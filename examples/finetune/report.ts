@@ -51,7 +51,7 @@ export function reportText(r: Report): string {
 
     h = W x + (α/r) · B A x, with W frozen, r = ${rank}, α = ${alpha}: ${plan.entries.length} pairs of A and B
     trainable     ${count(plan.parameters)} of ${count(plan.modelParameters)} parameters (${((100 * plan.parameters) / plan.modelParameters).toFixed(1)} %)
-    on disk       ${bytes(r.saved.bytes)} of adapter, against ${bytes(r.modelBytes)} for the whole model${r.saved.stored > r.saved.trained ? padded : ''}
+    on disk       ${bytes(r.saved.bytes)} of adapter, against ${bytes(r.modelBytes)} for the whole model in f32${r.saved.stored > r.saved.trained ? padded : ''}
     cost          ${r.steps} steps in ${clock(r.seconds)} minutes
 
 ## Did it learn?

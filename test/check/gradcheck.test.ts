@@ -59,7 +59,7 @@ test('its message is a lesson: what moved, what grad says, what f says', async (
     (e: Error) => e.message,
   );
   expect(error).toMatch(
-    /^gradcheck: the gradient is not what the function does \(central differences, laws\.md §4\)\n {2}moved {8}weight \[2\], by ±rms; direction 'weight:0' of seed 4\n {2}grad says {4}⟨g, v⟩ = 0\n {2}f says {7}D\(h\) {3}= \S+ {3}\(f\(x \+ hv\) − f\(x − hv\)\) \/ 2h, h = 0\.00001\n {15}D\(2h\) {2}= \S+\n {2}they differ {2}\S+, allowed is \|D\(2h\) − D\(h\)\| \+ 2ε\/h = \S+$/,
+    /^gradcheck: the gradient is not what the function does \(central differences\)\n {2}moved {8}weight \[2\], by ±rms; direction 'weight:0' of seed 4\n {2}grad says {4}⟨g, v⟩ = 0\n {2}f says {7}D\(h\) {3}= \S+ {3}\(f\(x \+ hv\) − f\(x − hv\)\) \/ 2h, h = 0\.00001\n {15}D\(2h\) {2}= \S+\n {2}they differ {2}\S+, allowed is \|D\(2h\) − D\(h\)\| \+ 2ε\/h = \S+$/,
   );
 });
 

@@ -87,7 +87,7 @@ export async function gradcheck(
 
 const lesson = (moved: string, { near, far, slope, noise }: Comparison, h: number): string =>
   [
-    'gradcheck: the gradient is not what the function does (central differences, laws.md §4)',
+    'gradcheck: the gradient is not what the function does (central differences)',
     `  moved        ${moved}`,
     `  grad says    ⟨g, v⟩ = ${slope}`,
     `  f says       D(h)   = ${near}   (f(x + hv) − f(x − hv)) / 2h, h = ${h}`,

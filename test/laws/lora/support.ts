@@ -46,7 +46,7 @@ export interface InstanceOptions {
   readonly size?: number;
 }
 
-/** laws.md §1.4: sizes 1 to 16, r ≠ 1 and out ≠ in mostly, s a small dyadic number and α = s r. */
+/** The ranges of integer mode: sizes 1 to 16, r ≠ 1 and out ≠ in mostly, s a small dyadic number and α = s r. */
 export const instances = (mode: Mode, options: InstanceOptions = {}): fc.Arbitrary<Instance> =>
   fc.gen().map((g) => {
     const { slices: mayCut = true, zeroB = false, narrow = false, size = 16 } = options;

@@ -314,7 +314,7 @@ describe('P17: the slices of GPT-2', () => {
   });
 });
 
-describe("laws.md §4: A's and B's gradients through a whole GPT-2 are its differences, in f64", () => {
+describe("A's and B's gradients through a whole GPT-2 are its differences, in f64", () => {
   const choices: { targets: Targets; dropout: number }[] = [
     { targets: ['q', 'v'], dropout: 0 },
     { targets: 'all-linear', dropout: 0 },
