@@ -1,6 +1,6 @@
 import { expand, keep, zeros, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import { attachFactors, attachLora, Gpt2, gpt2Config, matches, planLora, targetsOf } from '@bax/nn';
+import { attachFactors, attachLora, Gpt2, gpt2Config, matches, planLora, planOf, targetsOf } from '@bax/nn';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { failure } from '../../nn/files/support.ts';
@@ -167,6 +167,16 @@ describe('P25: a pattern means whole segments at the end of a path, and every pa
       ].join('\n'),
     );
   });
+});
+
+test("an adapter's layers are in the model's order, in whatever order a file or a plan names them", () => {
+  const model = tinyGpt2({ backend });
+  const { entries, config } = planLora(model, { r: 1, targets: ['v', 'c_fc', 'q'] });
+  const plan = planOf(model, config, entries.toReversed().map((target) => ({ target, r: 1, alpha: 1 }))); // prettier-ignore
+  const lora = attachFactors(model, plan, (_, __, shape) => keep(zeros(shape, { backend })));
+  expect([...lora.layers.keys()]).toEqual(
+    [0, 1].flatMap((i) => [`transformer.h.${i}.attn.c_attn`, `transformer.h.${i}.mlp.c_fc`]),
+  );
 });
 
 test("P25: a model that has an adapter gets no second one: its names would be nobody else's", async () => {

@@ -1,6 +1,14 @@
 import { BaxError, setBackend, valueAndGrad, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import { adamW, loadAdapter, loadGpt2, type Gpt2, type LoadedAdapter } from '@bax/nn';
+import {
+  adamW,
+  loadAdapter,
+  loadGpt2,
+  memoryFolder,
+  saveAdapter,
+  type Gpt2,
+  type LoadedAdapter,
+} from '@bax/nn';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { adapterFolder, f32Bytes, golden, goldenBytes, gpt2Folder, idsOf, rewrite, targetsOf, type Golden } from '../support/golden.ts'; // prettier-ignore
@@ -487,4 +495,16 @@ describe('P60: hostile files give an error of ours or what was saved, and never 
       );
     await fc.assert(fc.asyncProperty(text, law), { numRuns: 300 });
   });
+});
+
+test('an aborted load or save rejects with the reason, and leaves no buffer and no file', async () => {
+  const base = await load();
+  const { lora } = await loadAdapter(base, adapterFolder('peft-c-attn'));
+  const { buffers } = backend.memory();
+  const signal = AbortSignal.abort(new Error('enough'));
+  await expect(loadAdapter(base, adapterFolder('peft-c-attn'), { signal })).rejects.toThrow('enough');
+  expect(backend.memory().buffers).toBe(buffers);
+  const folder = memoryFolder();
+  await expect(saveAdapter(lora, folder, { signal })).rejects.toThrow('enough');
+  expect(await folder.list()).toEqual([]);
 });

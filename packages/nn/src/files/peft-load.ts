@@ -32,7 +32,11 @@ export interface LoadedAdapter<M extends Module> {
  * @throws if a file is missing or broken, the configuration asks for maths that bax has not, a target matches nothing,
  * or a tensor is missing, left over or misshaped; the message names it.
  */
-export async function loadAdapter<M extends Module>(model: M, folder: Folder): Promise<LoadedAdapter<M>> {
+export async function loadAdapter<M extends Module>(
+  model: M,
+  folder: Folder,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<LoadedAdapter<M>> {
   for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
     if (!(await folder.has(name)))
       throw new BaxError(`loadAdapter: ${folder.name} is not an adapter: it has no ${name}`);
@@ -42,7 +46,7 @@ export async function loadAdapter<M extends Module>(model: M, folder: Folder): P
   const config = readPeftConfig(json, where);
   const file = await openSafetensors(await folder.open(ADAPTER_WEIGHTS));
   try {
-    return await attachFile(model, config, file);
+    return await attachFile(model, config, file, signal);
   } finally {
     await file.close();
   }
@@ -52,6 +56,7 @@ async function attachFile<M extends Module>(
   model: M,
   config: PeftConfig,
   file: Safetensors,
+  signal: AbortSignal | undefined,
 ): Promise<LoadedAdapter<M>> {
   const stored = storedModules(file);
   const layers = targetsOf(model).filter(({ slice }) => !slice);
@@ -106,9 +111,11 @@ async function attachFile<M extends Module>(
   }
   const dtype = layers[0]!.layer.weight.dtype as 'f32' | 'f64';
   const data = new Map<string, Float32Array | Float64Array>();
-  for (const path of stored)
+  for (const path of stored) {
+    signal?.throwIfAborted();
     for (const f of ['A', 'B'])
       data.set(`${path}.${f}`, await readFactor(file, `${PEFT_PREFIX}${path}.lora_${f}.weight`, dtype));
+  }
   const plan = planOf(
     model,
     {

@@ -13,6 +13,8 @@ import type { WritableFolder } from './source.ts';
 export interface SaveAdapterOptions {
   /** What PEFT shall call the base model: a Hub name or a directory. */
   readonly baseModel?: string | undefined;
+  /** Before anything is written. */
+  readonly signal?: AbortSignal | undefined;
 }
 export interface SavedAdapter {
   /** Bytes of adapter_model.safetensors. */
@@ -42,11 +44,12 @@ interface PeftModule {
 export async function saveAdapter<M extends Module>(
   lora: LoraModel<M>,
   folder: WritableFolder,
-  { baseModel }: SaveAdapterOptions = {},
+  { baseModel, signal }: SaveAdapterOptions = {},
 ): Promise<SavedAdapter> {
   const modules = new Map<string, PeftModule>();
   const slices: SliceMap = {};
   for (const [path, layer] of lora.layers) {
+    signal?.throwIfAborted();
     modules.set(path, await toPeft(path, layer));
     const own = layer.branches.flatMap((b) => (b.slice ? [{ ...b.slice, r: b.r, alpha: b.alpha }] : []));
     if (own.length > 0) slices[path] = own;
