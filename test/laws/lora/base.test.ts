@@ -197,7 +197,7 @@ describe('P7: frozen means no gradient and no state', () => {
     expect([...state.values()].reduce((n, t) => n + t.size, 0)).toBe(2 * count);
     for (const name of state.keys())
       expect(name).toMatch(
-        /^transformer\.h\.[01]\.(attn\.c_attn\.[qv]|mlp\.c_fc(\.lora)?)\.[AB]\.exp_avg(_sq)?$/,
+        /^transformer\.h\.[01]\.(attn\.c_attn\.[qv]|mlp\.c_fc\.lora)\.[AB]\.exp_avg(_sq)?$/,
       );
     expect([...model.namedParameters().values()].some((p: Tensor) => p.requiresGrad || p.grad)).toBe(false);
   });

@@ -24,7 +24,7 @@ const json = (name: string): Record<string, unknown> =>
 
 /** bax's name of A or B as PEFT's. */
 const peftName = (name: string): string =>
-  `base_model.model.${name.replace(/(?:\.lora)?\.([AB])$/, '.lora_$1.weight')}`;
+  `base_model.model.${name.replace(/\.lora\.([AB])$/, '.lora_$1.weight')}`;
 const numbers = ({ data }: Golden): Float64Array => Float64Array.from(data);
 
 describe.each(['peft-all-linear', 'peft-c-attn'])(

@@ -27,7 +27,7 @@ export * from './dropout.ts';
 export * from './elementwise.ts';
 export * from './gather.ts';
 export * from './layer-norm.ts';
-export * from './linear.ts';
+export { linear, linearOp } from './linear.ts';
 export * from './lora-linear.ts';
 export * from './matmul.ts';
 export * from './reduce.ts';

@@ -7,8 +7,8 @@ import { fail, like, wantSameDtype } from './check.ts';
 import { matmul } from './matmul.ts';
 import { reshape, transpose } from './view.ts';
 
-/** [..., n] as a matrix of rows [N, n]. */
-const rows = (x: Tensor): Tensor => reshape(x, [sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
+/** [..., n] as a matrix of rows [N, n]: what a weight's gradient sums over. */
+export const rows = (x: Tensor): Tensor => reshape(x, [sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
 
 export const linearOp: Op<object> = defineOp({
   name: 'linear',

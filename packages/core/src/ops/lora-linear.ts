@@ -1,11 +1,11 @@
 import { apply, defineOp, type Cotangent, type Op } from '../op.ts';
-import { sameShape, showShape, sizeOf } from '../shape.ts';
+import { sameShape, showShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { fail, like, wantSameDtype } from './check.ts';
 import { add, mul } from './elementwise.ts';
-import { linear, linearOp } from './linear.ts';
+import { linear, linearOp, rows } from './linear.ts';
 import { matmul } from './matmul.ts';
-import { replaceSlices, reshape, slice, transpose } from './view.ts';
+import { replaceSlices, slice, transpose } from './view.ts';
 
 /** Where a low-rank branch adds to the output, and how strongly: s B A on `length` outputs from `start` on. */
 interface Place {
@@ -18,10 +18,10 @@ interface Attrs {
 }
 
 /** A branch's part of the inputs: z [..., in] (x, or x after dropout), A [r, in], B [length, r]. */
-const branchOf = (inputs: readonly Tensor[], i: number): readonly [z: Tensor, A: Tensor, B: Tensor] =>
-  inputs.slice(2 + 3 * i, 5 + 3 * i) as unknown as [Tensor, Tensor, Tensor];
-/** [..., n] as a matrix of rows [N, n]. */
-const rows = (x: Tensor): Tensor => reshape(x, [sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
+const branchOf = (inputs: readonly Tensor[], i: number): readonly [z: Tensor, A: Tensor, B: Tensor] => {
+  const at = 2 + 3 * i;
+  return [inputs[at]!, inputs[at + 1]!, inputs[at + 2]!];
+};
 
 /** For each branch its part of g, and s · g B [..., r], which both ∂A and ∂z need. */
 const backward = ({ g, x, attrs, shared }: Cotangent<Attrs>): readonly { g: Tensor; gB: Tensor }[] =>
