@@ -1,10 +1,14 @@
 import { BaxError, setBackend, type Backend } from '@bax/core';
 
 /** `auto` takes the fastest that works here. */
-export type DeviceName = 'auto' | 'cpu';
+export type DeviceName = 'auto' | 'cpu' | 'wasm';
 
 const makers: Readonly<Record<DeviceName, () => Promise<Backend>>> = {
-  auto: async () => (await import('@bax/cpu')).cpu(),
+  async auto() {
+    const { isSupported, wasm } = await import('@bax/wasm');
+    return isSupported() ? wasm() : makers.cpu();
+  },
+  wasm: async () => (await import('@bax/wasm')).wasm(),
   cpu: async () => (await import('@bax/cpu')).cpu(),
 };
 

@@ -1,7 +1,7 @@
-import { BaxError } from '@bax/core';
+import { BaxError, collapse, offsetsOf } from '@bax/core';
 import type { View } from '@bax/core';
 import { arrayOf } from './memory.ts';
-import { LONG, collapse, offsetsOf, widenOf } from './view.ts';
+import { LONG, widenOf } from './view.ts';
 
 /** out[...i, ...rest] = table[index[...i], ...rest]. */
 export function gather(table: View, index: View, out: View): void {

@@ -5,8 +5,8 @@
  *
  * The file is a constant of the closures: V8 then knows its address and length, which halves the time of a loop.
  */
-import type { expr } from '@bax/core';
-import { erf, sigmoid } from './functions.ts';
+import { functions, type expr } from '@bax/core';
+
 
 export type RegisterFile = Float32Array | Float64Array | Int32Array;
 type Kernel = (n: number, o: number, a: number, b: number, c: number) => void;
@@ -68,7 +68,7 @@ export const floatKernels = (r: Float32Array | Float64Array): Kernels => ({
     for (let e = 0; e < n; e++) r[o | e] = Math.tanh(r[a | e]);
   },
   sigmoid(n, o, a) {
-    for (let e = 0; e < n; e++) r[o | e] = sigmoid(r[a | e]);
+    for (let e = 0; e < n; e++) r[o | e] = functions.sigmoid(r[a | e]);
   },
   sin(n, o, a) {
     for (let e = 0; e < n; e++) r[o | e] = Math.sin(r[a | e]);
@@ -77,7 +77,7 @@ export const floatKernels = (r: Float32Array | Float64Array): Kernels => ({
     for (let e = 0; e < n; e++) r[o | e] = Math.cos(r[a | e]);
   },
   erf(n, o, a) {
-    for (let e = 0; e < n; e++) r[o | e] = erf(r[a | e]);
+    for (let e = 0; e < n; e++) r[o | e] = functions.erf(r[a | e]);
   },
   ushr: refuse('ushr', 'floats'),
 });

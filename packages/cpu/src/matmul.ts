@@ -1,9 +1,10 @@
 /** Matrix products. Sums are f64 and run in the order of k; a result is rounded once. i32 wraps. */
+import { offsetsOf } from '@bax/core';
 import type { MatmulOptions, TypedArray, View } from '@bax/core';
 import { arrayOf } from './memory.ts';
 import { COLUMNS, DEPTH, ROWS, loadColumns, loadRows, multiply, store } from './tile.ts';
 import type { Lines } from './tile.ts';
-import { offsetsOf, widenOf } from './view.ts';
+import { widenOf } from './view.ts';
 
 /** An operand: the rows of a, or the columns of b, one matrix for each start. */
 interface Operand extends Lines {

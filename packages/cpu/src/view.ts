@@ -1,48 +1,6 @@
-import type { Shape, Storage, TypedArray, View } from '@bax/core';
-import { sizeOf } from '@bax/core';
-import { widenBf16, widenF16 } from './functions.ts';
-
-/** Axes of one shape and, for each of several views, its strides along them. */
-export interface Axes {
-  readonly shape: number[];
-  readonly strides: number[][];
-}
-
-/** The same elements in the same order with as few axes as possible: neighbours that all views step through as one are merged. */
-export function collapse(shape: Shape, strides: readonly (readonly number[])[]): Axes {
-  const out: Axes = { shape: [], strides: strides.map(() => []) };
-  for (let axis = 0; axis < shape.length; axis++) {
-    const length = shape[axis];
-    if (length === 1) continue;
-    const last = out.shape.length - 1;
-    if (last >= 0 && strides.every((s, v) => out.strides[v][last] === s[axis] * length)) {
-      out.shape[last] *= length;
-      strides.forEach((s, v) => (out.strides[v][last] = s[axis]));
-    } else {
-      out.shape.push(length);
-      strides.forEach((s, v) => out.strides[v].push(s[axis]));
-    }
-  }
-  return out;
-}
-
-/** Where each element of a view lies in its buffer, in row-major order. */
-export function offsetsOf(shape: Shape, strides: readonly number[], offset: number): Int32Array {
-  const out = new Int32Array(sizeOf(shape));
-  if (out.length === 0) return out;
-  out[0] = offset;
-  // Axis by axis from the last: the offsets known so far are repeated, each time one stride further.
-  let known = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const block = known;
-    for (let i = 1; i < shape[axis]; i++) {
-      const shift = i * strides[axis];
-      for (let j = 0; j < block; j++) out[known + j] = out[j] + shift;
-      known += block;
-    }
-  }
-  return out;
-}
+import type { Storage, TypedArray, View } from '@bax/core';
+import { collapse, offsetsOf } from '@bax/core';
+import { widenBf16, widenF16 } from './widen.ts';
 
 /** A view as rows: runs of `length` elements, `step` apart, that begin at `starts`. */
 export interface Rows {

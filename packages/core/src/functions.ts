@@ -1,4 +1,4 @@
-/** The scalar functions that JavaScript lacks, in f64, and the values of the 16-bit floats. */
+/** The scalar functions of expressions that JavaScript's Math lacks, in f64: for every backend that computes on the host. */
 
 /** 1 / (1 + e^-x), without overflow for either sign. */
 export function sigmoid(x: number): number {
@@ -26,22 +26,4 @@ export function erf(x: number): number {
   let fraction = a;
   for (let n = 40; n > 0; n--) fraction = a + n / 2 / fraction;
   return Math.sign(x) * (1 - Math.exp(-a * a) / (Math.sqrt(Math.PI) * fraction));
-}
-
-let f16: Float32Array | undefined;
-/** The value of each of the 65,536 f16 bit patterns. */
-export function widenF16(): Float32Array {
-  return (f16 ??= Float32Array.from({ length: 65536 }, (_, bits) => {
-    const sign = bits & 0x8000 ? -1 : 1;
-    const exponent = (bits >> 10) & 31;
-    const fraction = bits & 1023;
-    if (exponent === 31) return fraction ? NaN : sign * Infinity;
-    return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
-  }));
-}
-
-let bf16: Float32Array | undefined;
-/** The value of each of the 65,536 bf16 bit patterns: the upper half of an f32. */
-export function widenBf16(): Float32Array {
-  return (bf16 ??= new Float32Array(Uint32Array.from({ length: 65536 }, (_, bits) => bits << 16).buffer));
 }

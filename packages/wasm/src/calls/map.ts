@@ -1,0 +1,103 @@
+import { bytesOf, collapse, type ScalarFn, sizeOf, type Storage, type View } from '@bax/core';
+import type { Kernel } from '../kernels/kernel.ts';
+import { reads, writes } from '../kernels/lanes.ts';
+import { mapKernel, type Operand, type Step } from '../kernels/map.ts';
+import type { Machine } from '../machine.ts';
+import { addressOf, type WasmBuffer } from '../memory.ts';
+import { copyInto } from './copy.ts';
+
+/** One long axis is cut into rows of so many elements, which threads can share. */
+const ROW = 4096;
+
+/** outputs[i] = fn.outputs[i](inputs, scalars), elementwise. */
+export function map(
+  machine: Machine,
+  fn: ScalarFn,
+  inputs: readonly View[],
+  outputs: readonly View[],
+  scalars: ArrayLike<number>,
+): void {
+  if (sizeOf(outputs[0].shape) === 0) return;
+  const { type } = fn;
+  const foreign = (v: View, list: readonly Storage[]): boolean => !list.includes(v.buffer.type);
+  if (inputs.some((v) => foreign(v, reads[type])) || outputs.some((v) => foreign(v, writes[type])))
+    return mapByCopies(machine, fn, inputs, outputs, scalars);
+  const views = [...inputs, ...outputs];
+  const sizes = views.map((v) => bytesOf(v.buffer.type));
+  const { shape, strides } = collapse(outputs[0].shape, views.map((v) => v.strides)); // prettier-ignore
+  const length = shape.pop() ?? 1;
+  const steps = strides.map((s) => s.pop() ?? 1);
+  let rows = shape.pop() ?? 1;
+  let rowSteps = strides.map((s) => s.pop() ?? 0);
+  let [rowLength, lastLength] = [length, length];
+  if (rows === 1 && length > ROW) {
+    rows = Math.ceil(length / ROW);
+    rowSteps = steps.map((s) => s * ROW);
+    [rowLength, lastLength] = [ROW, length - (rows - 1) * ROW];
+  }
+
+  const operands = views.map((v, i): Operand => ({ storage: v.buffer.type, step: stepOf(steps[i]) }));
+  const kernel = kernelOf(fn, operands, inputs.length);
+  const args = new Array<number>(kernel.args.length);
+  args[0] = rowLength;
+  args[1] = rows - 1;
+  args[2] = lastLength;
+  views.forEach((_, i) => {
+    args[4 + 3 * i] = rowSteps[i] * sizes[i];
+    args[5 + 3 * i] = steps[i] * sizes[i];
+  });
+  for (let i = 0; i < fn.scalars; i++) args[3 + 3 * views.length + i] = scalars[i];
+
+  const bases = views.map((v, i) => addressOf(v.buffer) + v.offset * sizes[i]);
+  const elements = rows === 1 ? length : (rows - 1) * rowLength + lastLength;
+  forEachIndex(shape, (index) => {
+    views.forEach((_, i) => {
+      let at = bases[i];
+      for (let axis = 0; axis < index.length; axis++) at += index[axis] * strides[i][axis] * sizes[i];
+      args[3 + 3 * i] = at;
+    });
+    machine.run(kernel, args, rows, elements);
+  });
+}
+
+/** Operands whose storage the lanes do not know are converted before, and after. */
+function mapByCopies(
+  machine: Machine,
+  fn: ScalarFn,
+  inputs: readonly View[],
+  outputs: readonly View[],
+  scalars: ArrayLike<number>,
+): void {
+  const temporary: View[] = [];
+  const ownType = (v: View): View => {
+    const copy = copyInto(machine, v, fn.type);
+    temporary.push(copy);
+    return copy;
+  };
+  const own = inputs.map((v) => (reads[fn.type].includes(v.buffer.type) ? v : ownType(v)));
+  const results = outputs.map((v) => (writes[fn.type].includes(v.buffer.type) ? v : ownType(v)));
+  map(machine, fn, own, results, scalars);
+  results.forEach((v, i) => v !== outputs[i] && copyInto(machine, v, outputs[i].buffer.type, outputs[i]));
+  for (const { buffer } of temporary) machine.memory.free(buffer as WasmBuffer);
+}
+
+const stepOf = (step: number): Step => (step === 1 ? 'unit' : step === 0 ? 'zero' : 'any');
+
+/** Calls `visit` with each index of the shape, in row-major order; the array is reused. */
+export function forEachIndex(shape: readonly number[], visit: (index: readonly number[]) => void): void {
+  const index = new Array<number>(shape.length).fill(0);
+  for (let left = sizeOf(shape); left > 0; left--) {
+    visit(index);
+    for (let axis = shape.length - 1; axis >= 0 && ++index[axis] === shape[axis]; axis--) index[axis] = 0;
+  }
+}
+
+const kernels = new Map<string, Kernel>();
+/** One kernel for each function and way in which its operands lie. */
+function kernelOf(fn: ScalarFn, operands: readonly Operand[], inputs: number): Kernel {
+  let key = fn.key;
+  for (const { storage, step } of operands) key += ` ${storage}${step}`;
+  let kernel = kernels.get(key);
+  if (!kernel) kernels.set(key, (kernel = mapKernel(fn, operands.slice(0, inputs), operands.slice(inputs))));
+  return kernel;
+}

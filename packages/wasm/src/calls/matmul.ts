@@ -1,0 +1,170 @@
+/** Chooses how a product is computed, by its shape and strides alone. */
+import { collapse, type MatmulOptions, offsetsOf, sizeOf, type Storage, type View } from '@bax/core';
+import { BLOCK_ROWS, COLUMNS, GEMM_SCRATCH } from '../kernels/gemm.ts';
+import { B_PACKED, B_ROWS, B_STRIDED, matmulKernel, matmulScratch, packKernel, plainMatmul } from '../kernels/matmul.ts';
+import type { Machine } from '../machine.ts';
+import { addressOf, type Pack, sizeClass, type WasmBuffer } from '../memory.ts';
+import { copyInto, fill } from './copy.ts';
+import { forEachIndex } from './map.ts';
+
+const F32 = 4;
+/** With so few rows B is read as it lies, if its rows are whole: packing it would cost more than the sums. */
+const FEW_ROWS = 16;
+/** The most that one thread packs for a product of its own; above, the products come one after the other. */
+const MOST_PACKED = 2 ** 22;
+
+interface Product {
+  readonly a: View;
+  readonly b: View;
+  readonly out: View;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly scale: number;
+  readonly accumulate: boolean;
+}
+
+/** out = scale · a b (+ out). */
+export function matmul(machine: Machine, a: View, b: View, out: View, options: MatmulOptions = {}): void {
+  const { scale = 1, accumulate = false } = options;
+  const [m, n] = out.shape.slice(-2);
+  const k = a.shape.at(-1)!;
+  if (sizeOf(out.shape) === 0) return;
+  if (k === 0) return accumulate ? undefined : fill(machine, out, 0);
+  const { type } = out.buffer;
+  withType(machine, a, type, (a) => {
+    withType(machine, b, type, (b) => {
+      const product = { a, b, out, m, n, k, scale, accumulate };
+      if (type === 'f64' || type === 'i32') plainly(machine, type, product);
+      else tiled(machine, product);
+    });
+  });
+}
+
+/** `f` of the view, or of a copy of it in the type in which the product is computed. */
+function withType(machine: Machine, view: View, type: Storage, f: (view: View) => void): void {
+  if (view.buffer.type === type) return f(view);
+  const copy = copyInto(machine, view, type);
+  f(copy);
+  machine.memory.free(copy.buffer as WasmBuffer);
+}
+
+const transposed = (v: View): View => ({
+  ...v,
+  shape: [...v.shape.slice(0, -2), v.shape.at(-1)!, v.shape.at(-2)!],
+  strides: [...v.strides.slice(0, -2), v.strides.at(-1)!, v.strides.at(-2)!],
+});
+
+function tiled(machine: Machine, product: Product): void {
+  const { a, b, out, m, n } = product;
+  const [row, column] = out.strides.slice(-2);
+  // A tile's columns lie side by side. Where the result's rows do, or it is one column, the transposed product has that.
+  if (m > 1 && row === 1 && (n === 1 || column !== 1))
+    return tiled(machine, { ...product, a: transposed(b), b: transposed(a), out: transposed(out), m: n, n: m });
+  if (n > 1 && column !== 1) {
+    const dense = copyInto(machine, out, 'f32');
+    tiled(machine, { ...product, out: dense });
+    copyInto(machine, dense, 'f32', out);
+    return machine.memory.free(dense.buffer as WasmBuffer);
+  }
+  const batch = collapse(out.shape.slice(0, -2), [a, b, out].map((v) => v.strides.slice(0, -2))); // prettier-ignore
+  const count = sizeOf(batch.shape);
+  if (count === 1 || batch.strides[1].every((stride) => stride === 0)) return sharedB(machine, product, batch, count);
+  if (matmulScratch(product.k, n) > MOST_PACKED) {
+    forEachIndex(batch.shape, (index) => {
+      const at = (v: View, i: number): View => ({
+        ...v,
+        shape: v.shape.slice(-2),
+        strides: v.strides.slice(-2),
+        offset: index.reduce((sum, x, axis) => sum + x * batch.strides[i][axis], v.offset),
+      });
+      tiled(machine, { ...product, a: at(a, 0), b: at(b, 1), out: at(out, 2) });
+    });
+    return;
+  }
+  const rows = b.strides.at(-1) === 1 && m <= FEW_ROWS;
+  const scratch = rows ? GEMM_SCRATCH : matmulScratch(product.k, n);
+  run(machine, product, batch, count, rows ? B_ROWS : B_STRIDED, undefined, m, scratch);
+}
+
+/** Products with one B. */
+function sharedB(machine: Machine, product: Product, batch: Batch, count: number): void {
+  const { b, m, n, k } = product;
+  const blockRows = m > BLOCK_ROWS * 4 ? BLOCK_ROWS : Math.max(FEW_ROWS, Math.ceil(m / 16) * 4);
+  const kept = packOf(b);
+  if (!kept.known && m * count <= FEW_ROWS && b.strides.at(-1) === 1)
+    return run(machine, product, batch, count, B_ROWS, undefined, blockRows, GEMM_SCRATCH);
+  const { memory } = machine;
+  const block = sizeClass(k * Math.ceil(n / COLUMNS) * COLUMNS * F32);
+  const packed = kept.pack.address || (kept.known ? memory.keepPack(kept.pack, block) : memory.take(block, 'a packed matrix'));
+  if (!kept.ready) {
+    const [bRow, bColumn] = b.strides.slice(-2);
+    const address = addressOf(b.buffer) + b.offset * F32;
+    machine.run(packKernel, [address, bRow * F32, bColumn * F32, k, n, packed], Math.ceil(n / COLUMNS), k * n);
+  }
+  run(machine, product, batch, count, B_PACKED, packed, blockRows, GEMM_SCRATCH);
+  if (!kept.known) memory.give(packed, block);
+}
+
+/**
+ * What is known of a matrix's packed copy. It is kept from the second use on, until the buffer is written or freed: so
+ * frozen weights are packed once, and what changes at each step is not kept.
+ */
+function packOf(b: View): { pack: Pack; known: boolean; ready: boolean } {
+  const buffer = b.buffer as WasmBuffer;
+  const key = `${b.offset}:${b.shape.slice(-2).join()}:${b.strides.slice(-2).join()}`;
+  const known = buffer.packs?.find((pack) => pack.key === key);
+  if (known) return { pack: known, known: true, ready: known.address !== 0 };
+  const pack: Pack = { key, address: 0, block: 0 };
+  (buffer.packs ??= []).push(pack);
+  return { pack, known: false, ready: false };
+}
+
+type Batch = ReturnType<typeof collapse>;
+
+function run(
+  machine: Machine,
+  { a, b, out, m, n, k, scale, accumulate }: Product,
+  { shape, strides }: Batch,
+  count: number,
+  kind: number,
+  packed: number | undefined,
+  blockRows: number,
+  scratch: number,
+): void {
+  const { memory } = machine;
+  const tableBytes = sizeClass(count * 12);
+  const table = memory.take(tableBytes, 'a table of products');
+  const [ofA, ofB, ofOut] = [a, b, out].map((v, i) => offsetsOf(shape, strides[i], v.offset));
+  const [atA, atB, atOut] = [a, b, out].map((v) => addressOf(v.buffer));
+  const words = memory.i32;
+  for (let i = 0, at = table / 4; i < count; i++) {
+    words[at++] = atA + ofA[i] * F32;
+    words[at++] = packed ?? atB + ofB[i] * F32;
+    words[at++] = atOut + ofOut[i] * F32;
+  }
+  const [aRow, aColumn, bRow, bColumn] = [...a.strides.slice(-2), ...b.strides.slice(-2)].map((s) => s * F32);
+  const rowBlocks = Math.ceil(m / blockRows);
+  machine.run(
+    matmulKernel,
+    [table, aRow, aColumn, kind, bRow, bColumn, out.strides.at(-2)! * F32, m, n, k, scale, accumulate ? 1 : 0, rowBlocks, blockRows],
+    count * rowBlocks,
+    count * m * n * k,
+    scratch,
+  ); // prettier-ignore
+  memory.give(table, tableBytes);
+}
+
+function plainly(machine: Machine, type: 'f64' | 'i32', { a, b, out, m, n, k, scale, accumulate }: Product): void {
+  const bytes = type === 'f64' ? 8 : 4;
+  const batch = collapse(out.shape.slice(0, -2), [a, b, out].map((v) => v.strides.slice(0, -2))); // prettier-ignore
+  const steps = [a, b, out].map((v) => v.strides.slice(-2).map((s) => s * bytes));
+  forEachIndex(batch.shape, (index) => {
+    const [atA, atB, atOut] = [a, b, out].map(
+      (v, i) =>
+        addressOf(v.buffer) + index.reduce((sum, x, axis) => sum + x * batch.strides[i][axis], v.offset) * bytes,
+    );
+    const args = [atA, ...steps[0], atB, ...steps[1], atOut, ...steps[2], n, k, scale, accumulate ? 1 : 0];
+    machine.run(plainMatmul[type], args, m, m * n * k);
+  });
+}

@@ -1,0 +1,55 @@
+import { bytesOf, collapse, type DType, rowMajor, sizeOf, type View } from '@bax/core';
+import { acrossGroup, acrossKernels, alongKernels, type ReduceOp } from '../kernels/reduce.ts';
+import type { Machine } from '../machine.ts';
+import { addressOf, type WasmBuffer } from '../memory.ts';
+import { copyInto, fill } from './copy.ts';
+
+/** `out` has x's rank, and length 1 along the reduced axes. */
+export function reduce(machine: Machine, op: ReduceOp, x: View, out: View): void {
+  if (sizeOf(out.shape) === 0) return;
+  if (sizeOf(x.shape) === 0) return fill(machine, out, 0);
+  const axes = [...x.shape.keys()];
+  const kept = side(x, out, axes.filter((i) => out.shape[i] !== 1 || x.shape[i] === 1)); // prettier-ignore
+  const folded = side(x, out, axes.filter((i) => out.shape[i] === 1 && x.shape[i] !== 1)); // prettier-ignore
+  const type = x.buffer.type as DType;
+  const size = bytesOf(type);
+
+  const isOneAxis = kept.shape.length <= 1 && folded.shape.length <= 1;
+  const [keptStep, outStep] = kept.strides.map((s) => s[0] ?? 0);
+  const foldedStep = folded.strides[0][0] ?? 1;
+  const at = addressOf(x.buffer) + x.offset * size;
+  const to = addressOf(out.buffer) + out.offset * size;
+  const [n, of] = [kept.shape[0] ?? 1, folded.shape[0] ?? 1];
+  if (isOneAxis && out.buffer.type === type) {
+    if (foldedStep === 1)
+      return machine.run(alongKernels[op][type], [at, keptStep * size, of, to, outStep * size], n, n * of);
+    if (keptStep === 1 && outStep === 1)
+      return machine.run(
+        acrossKernels[op][type],
+        [at, foldedStep * size, of, n, to],
+        Math.ceil(n / acrossGroup(type)),
+        n * of,
+      );
+  }
+  rearranged(machine, op, x, out);
+}
+
+/** The axes at `some`, as few as possible, and the strides of x and of out along them. */
+const side = (x: View, out: View, some: readonly number[]): ReturnType<typeof collapse> =>
+  collapse(some.map((i) => x.shape[i]), [some.map((i) => x.strides[i]), some.map((i) => out.strides[i])]); // prettier-ignore
+
+/** Any other layout: by way of a copy with the reduced axes last, and of dense results. */
+function rearranged(machine: Machine, op: ReduceOp, x: View, out: View): void {
+  const axes = [...x.shape.keys()];
+  const order = [...axes.filter((i) => out.shape[i] !== 1 || x.shape[i] === 1), ...axes.filter((i) => out.shape[i] === 1 && x.shape[i] !== 1)];
+  const by = (v: View): View => ({ ...v, shape: order.map((i) => v.shape[i]), strides: order.map((i) => v.strides[i]) });
+  const { memory } = machine;
+  const copy = copyInto(machine, by(x), x.buffer.type);
+  const [count, size] = [sizeOf(out.shape), bytesOf(x.buffer.type)];
+  const results: View = { buffer: memory.alloc(count, x.buffer.type), shape: by(out).shape, strides: rowMajor(by(out).shape), offset: 0 };
+  const of = sizeOf(x.shape) / count;
+  const kernel = alongKernels[op][x.buffer.type as DType];
+  machine.run(kernel, [addressOf(copy.buffer), of * size, of, addressOf(results.buffer), size], count, count * of);
+  copyInto(machine, results, out.buffer.type, by(out));
+  for (const { buffer } of [copy, results]) memory.free(buffer as WasmBuffer);
+} // prettier-ignore

@@ -1,0 +1,129 @@
+/**
+ * The WebAssembly backend: the fast default where there is no GPU. Its kernels are written as bytes by TypeScript, four
+ * numbers at a time (SIMD), with fused multiply-add where the engine has it, on one thread or several.
+ *
+ * From a scalar expression to the bytes of its kernel: core's expr.ts, kernels/map.ts, assembler/.
+ */
+import { BaxError, type Backend, bytesOf, sizeOf, type View } from '@bax/core';
+import { gather, scatterAdd } from './calls/gather.ts';
+import { map } from './calls/map.ts';
+import { matmul } from './calls/matmul.ts';
+import { reduce } from './calls/reduce.ts';
+import { MAX_PAGES } from './assembler/index.ts';
+import { canBlock, hasFma, hasSimd, processors } from './features.ts';
+import { RANDOM_WORDS, randomKernel } from './kernels/random.ts';
+import { Machine, RESERVED, TABLE } from './machine.ts';
+import { addressOf, LinearMemory, type WasmBuffer } from './memory.ts';
+import { Pool } from './threads/pool.ts';
+
+export interface WasmOptions {
+  /**
+   * How many threads work, this one included. Default: as many as there are processors, at most 4; 1 where this thread may
+   * not wait (a page's main thread) or the page is not cross-origin isolated. The same bits for any number.
+   */
+  readonly threads?: number;
+  /** Fused multiply-add. Default: where the engine has it. */
+  readonly fma?: boolean;
+}
+
+export interface WasmBackend extends Backend {
+  /** Ends the threads; what is on the backend is lost. A process ends without it, too. */
+  close(): void;
+}
+
+/** Whether this engine runs the backend's kernels: SIMD, and `wasm-unsafe-eval` where a page has a policy. */
+export function isSupported(): boolean {
+  try {
+    return hasSimd() && new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Opens the backend.
+ * @throws BaxError if the engine has no SIMD, `fma` or `threads` are asked for where there are none, or a worker does
+ * not start.
+ */
+export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
+  if (!isSupported())
+    throw new BaxError('wasm: this engine runs no WebAssembly with SIMD (or a Content-Security-Policy forbids it); use cpu');
+  const fma = options.fma === false ? false : hasFma();
+  if (options.fma && !fma) throw new BaxError('wasm: this engine has no fused multiply-add; leave out { fma: true }');
+  const threads = threadsOf(options.threads);
+
+  const sharedMemory = threads > 1;
+  const initial = 256; // pages: 16 MiB
+  const memory = new LinearMemory(new WebAssembly.Memory({ initial, maximum: MAX_PAGES, shared: sharedMemory }), RESERVED);
+  const machine = new Machine(memory, { fma, sharedMemory });
+  if (threads > 1) machine.pool = await Pool.start(memory.wasm, threads, TABLE);
+  return backend(machine);
+}
+
+function threadsOf(wanted: number | undefined): number {
+  if (wanted === undefined) return canBlock() ? Math.max(1, Math.min(4, processors())) : 1;
+  if (!Number.isSafeInteger(wanted) || wanted < 1 || wanted > 64)
+    throw new BaxError(`wasm: threads is ${wanted}; it must be an integer from 1 to 64`);
+  if (wanted > 1 && !canBlock())
+    throw new BaxError(
+      'wasm: this thread cannot share memory or may not wait: a page must be cross-origin isolated and run bax in a Worker; or leave out { threads }',
+    );
+  return wanted;
+}
+
+function backend(machine: Machine): WasmBackend {
+  const { memory, target } = machine;
+  const written = (views: readonly View[]): void => {
+    for (const { buffer } of views) if ((buffer as WasmBuffer).packs) memory.dropPacks(buffer as WasmBuffer);
+  };
+  const simd = target.fma ? 'SIMD with fused multiply-add' : 'SIMD';
+  const threads = machine.threads === 1 ? 'one thread' : `${machine.threads} threads`;
+  return {
+    name: 'wasm',
+    info: {
+      adapter: `WebAssembly ${simd}, ${threads}`,
+      features: ['simd', ...(target.fma ? ['fma'] : []), ...(machine.threads > 1 ? ['threads'] : [])],
+      dtypes: ['f32', 'f64', 'i32'],
+      roundoff: 2 ** -24,
+    },
+    alloc: (length, type) => memory.alloc(length, type),
+    free: (buffer) => memory.free(buffer as WasmBuffer),
+    write(buffer, data, at = 0) {
+      const array = memory.arrayOf(buffer);
+      if (array[Symbol.toStringTag] !== data[Symbol.toStringTag])
+        throw new Error(`wasm: a ${buffer.type} buffer cannot be written from a ${data[Symbol.toStringTag]}`);
+      array.set(data, at);
+      memory.dropPacks(buffer as WasmBuffer);
+    },
+    read: async (buffer, at = 0, length = buffer.length - at) => memory.arrayOf(buffer).slice(at, at + length),
+    peek: (buffer) => memory.arrayOf(buffer),
+    map(fn, inputs, outputs, scalars) {
+      written(outputs);
+      map(machine, fn, inputs, outputs, scalars);
+    },
+    reduce(op, x, out) {
+      written([out]);
+      reduce(machine, op, x, out);
+    },
+    matmul(a, b, out, options) {
+      written([out]);
+      matmul(machine, a, b, out, options);
+    },
+    gather(table, index, out) {
+      written([out]);
+      gather(machine, table, index, out);
+    },
+    scatterAdd(index, rows, out) {
+      written([out]);
+      scatterAdd(machine, index, rows, out);
+    },
+    random(key, out) {
+      written([out]);
+      const words = sizeOf(out.shape);
+      const address = addressOf(out.buffer) + out.offset * bytesOf('i32');
+      machine.run(randomKernel, [key[0], key[1], address, words], Math.ceil(words / RANDOM_WORDS), 16 * words);
+    },
+    memory: () => memory.report(),
+    close: () => machine.pool?.stop(),
+  };
+}

@@ -1,0 +1,96 @@
+/**
+ * Workers that share the memory. A job is one kernel and its units of work; all threads, the caller's too, claim chunks
+ * of units until none is left. Which thread does a unit makes no difference to the bits. Workers sleep between jobs and
+ * learn new kernels from the bytes in memory, so that nothing is ever sent to them.
+ *
+ * A worker counts itself among the active ones before it looks whether the job is still open, and the caller closes the
+ * job before it looks whether anyone is active: so nobody claims units of a job whose words are being replaced.
+ */
+import { BaxError } from '@bax/core';
+import * as word from './control.ts';
+import { startWorker, type WorkerHandle } from './start-worker.ts';
+
+/** A chunk takes milliseconds: a worker that is still at it after so long is gone. */
+const PATIENCE_MS = 20_000;
+/** Chunks for each thread: enough to even out who is quick and who is not. */
+const CHUNKS = 4;
+
+export class Pool {
+  readonly #control: Int32Array;
+  #workers: WorkerHandle[] = [];
+  #death: string | undefined;
+
+  private constructor(control: Int32Array) {
+    this.#control = control;
+  }
+
+  /** Starts `threads` − 1 workers, which find their kernels by the table at `table`. Rejects if one cannot start. */
+  static async start(memory: WebAssembly.Memory, threads: number, table: number): Promise<Pool> {
+    const pool = new Pool(new Int32Array(memory.buffer, word.CONTROL, word.CONTROL_BYTES / 4));
+    pool.#control[word.TABLE] = table;
+    const report = (reason: string): void => void (pool.#death ??= reason);
+    const data = (thread: number) => ({ memory, control: word.CONTROL, thread });
+    pool.#workers = await Promise.all(
+      Array.from({ length: threads - 1 }, async (_, i) => startWorker(data(i + 1), report)),
+    );
+    return pool;
+  }
+
+  get threads(): number {
+    return this.#workers.length + 1;
+  }
+
+  /**
+   * Does the units of kernel number `kernel`, whose arguments lie in memory; `run` is the caller's own instance.
+   * @throws BaxError if a worker died: before the job (none of which was done then), or in it.
+   */
+  run(kernel: number, units: number, run: (from: number, to: number) => void): void {
+    if (this.#death !== undefined) this.#bury('Nothing was lost');
+    const c = this.#control;
+    const chunk = Math.ceil(units / (CHUNKS * this.threads));
+    c[word.UNITS] = units;
+    c[word.CHUNK] = chunk;
+    c[word.KERNEL] = kernel;
+    Atomics.store(c, word.NEXT, 0);
+    Atomics.store(c, word.OPEN, 1);
+    Atomics.add(c, word.JOB, 1);
+    Atomics.notify(c, word.JOB);
+    try {
+      for (let from = 0; (from = Atomics.add(c, word.NEXT, chunk)) < units; )
+        run(from, Math.min(from + chunk, units));
+    } finally {
+      Atomics.store(c, word.OPEN, 0);
+      this.#wait();
+    }
+    if (Atomics.exchange(c, word.FAILED, 0) !== 0) throw new Error('wasm: a kernel failed in a worker');
+  }
+
+  /** Until no worker is active. */
+  #wait(): void {
+    const c = this.#control;
+    const until = performance.now() + PATIENCE_MS;
+    for (let active = 0; (active = Atomics.load(c, word.ACTIVE)) > 0; ) {
+      Atomics.wait(c, word.ACTIVE, active, 1000);
+      if (performance.now() < until) continue;
+      this.#death ??= `no answer for ${PATIENCE_MS / 1000} s`;
+      this.#bury('The results of this operation are incomplete');
+    }
+  }
+
+  /** Reports the death of a worker, once; the caller's thread goes on alone. */
+  #bury(loss: string): never {
+    const reason = this.#death;
+    this.#death = undefined;
+    this.stop();
+    throw new BaxError(`wasm: a worker thread died (${reason}). ${loss}; from now on one thread does the work`);
+  }
+
+  /** Ends the workers. */
+  stop(): void {
+    Atomics.store(this.#control, word.STOP, 1);
+    Atomics.add(this.#control, word.JOB, 1);
+    Atomics.notify(this.#control, word.JOB);
+    for (const worker of this.#workers) worker.stop();
+    this.#workers = [];
+  }
+}
