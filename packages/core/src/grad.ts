@@ -1,5 +1,7 @@
 import { constantLike } from './create.ts';
 import { BaxError, within } from './errors.ts';
+import * as e from './expr.ts';
+import { scalarFn } from './expr.ts';
 import { type Cotangent, noGrad, type TapeRecord, type Vjp } from './op.ts';
 import { add, cast, copy } from './ops/elementwise.ts';
 import { sum } from './ops/reduce.ts';
@@ -85,8 +87,10 @@ function walk(
     gradients.set(x, sofar ? add(sofar, g) : g);
     if (sofar && !options.createGraph) [sofar, g].forEach((t) => t.dispose());
   };
+  const windowed = new Set<Tensor>();
   for (const record of records.reverse()) {
-    if (record.outputs.some((y) => gradients.has(y)))
+    if (record.op.window && !options.createGraph) addWindow(record, gradients, leads, windowed);
+    else if (record.outputs.some((y) => gradients.has(y)))
       for (const [x, g] of backwardOf(record, gradients, leads, options.createGraph ?? false))
         accumulate(x, g);
     record.consumed = consume;
@@ -107,6 +111,33 @@ function walk(
     throw new BaxError(
       `grad: params[${i}] ${showShape(p.shape)} does not influence the loss; leave it out, or pass { allowUnused: true } for zeros`,
     );
+  });
+}
+
+/**
+ * The gradient of a slice, added to its place in the gradient of what was sliced: as padding and adding would, but
+ * touching no more than the slice. `windowed` are the gradients that were begun so: nobody else holds them.
+ */
+function addWindow(
+  { op, inputs: [x], outputs: [y], attrs, path }: TapeRecord,
+  gradients: Map<Tensor, Tensor>,
+  leads: ReadonlySet<Tensor>,
+  windowed: Set<Tensor>,
+): void {
+  const g = gradients.get(y!);
+  if (!g || !leads.has(x!)) return;
+  within(path, () => {
+    const sofar = gradients.get(x!);
+    let whole = sofar;
+    if (!whole || !windowed.has(whole)) {
+      whole = copy(sofar ?? filled(x!, 0));
+      sofar?.dispose();
+      gradients.set(x!, whole);
+      windowed.add(whole);
+    }
+    const window = op.view!(whole.view, attrs);
+    const { backend } = whole;
+    backend.map(scalarFn(whole.dtype, 2, 0, [e.add(e.input(0), e.input(1))]), [window, g.view], [window], []);
   });
 }
 

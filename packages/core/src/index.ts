@@ -17,4 +17,4 @@ export { scope } from './scope.ts';
 export * from './shape.ts';
 export { tapeOf } from './tape.ts';
 export { alias, isTensor, keep, Tensor } from './tensor.ts';
-export { collapse, isContiguous, offsetsOf, type Axes } from './view.ts';
+export * from './view.ts';

@@ -51,6 +51,8 @@ export interface Op<A = unknown> {
   compose?(inputs: readonly Tensor[], attrs: A): Tensor | readonly Tensor[];
   /** One rule per input, or one for all. A composition without rules is differentiated itself. */
   readonly vjp?: readonly Vjp<A>[] | Vjp<A>;
+  /** The view shows part of x, each element once: the gradients of several windows on one x are written into one tensor. */
+  readonly window?: boolean;
   /** No output depends smoothly on an input (comparisons, argmax). */
   readonly discrete?: boolean;
   /** The backend's optional kernel that equals the composition. */

@@ -3,6 +3,8 @@
  * that made it and knows nothing of ops.
  */
 
+import type { View } from './backend.ts';
+
 /** What a gradient rule sees of the call it differentiates. */
 export interface Cotangent<T, A> {
   /** ∂loss/∂y for the first output. */
@@ -24,6 +26,8 @@ export type Vjp<T, A> = { rule(c: Cotangent<T, A>): T | undefined }['rule'];
 export interface Differentiable<T> {
   readonly name: string;
   readonly vjp?: readonly Vjp<T, unknown>[] | Vjp<T, unknown>;
+  readonly window?: boolean;
+  view?(x: View, attrs: unknown): View;
 }
 
 /** The tape is made of these: data, so that it can be printed, counted and replayed without knowing any op. */

@@ -5,6 +5,7 @@
  * From a scalar expression to the bytes of its kernel: core's expr.ts, kernels/map.ts, assembler/.
  */
 import { BaxError, type Backend, bytesOf, sizeOf, type View } from '@bax/core';
+import { fused } from './calls/fused.ts';
 import { gather, scatterAdd } from './calls/gather.ts';
 import { map } from './calls/map.ts';
 import { matmul } from './calls/matmul.ts';
@@ -12,9 +13,11 @@ import { reduce } from './calls/reduce.ts';
 import { MAX_PAGES } from './assembler/index.ts';
 import { canBlock, hasFma, hasSimd, processors } from './features.ts';
 import { RANDOM_WORDS, randomKernel } from './kernels/random.ts';
-import { Machine, RESERVED, TABLE } from './machine.ts';
+import { type KernelRun, Machine, RESERVED, TABLE } from './machine.ts';
 import { addressOf, LinearMemory, type WasmBuffer } from './memory.ts';
 import { Pool } from './threads/pool.ts';
+
+export type { KernelRun };
 
 export interface WasmOptions {
   /**
@@ -29,6 +32,8 @@ export interface WasmOptions {
 export interface WasmBackend extends Backend {
   /** Ends the threads; what is on the backend is lost. A process ends without it, too. */
   close(): void;
+  /** Calls `see` after each kernel that runs while `f` does: where the time goes. */
+  profile<T>(see: (run: KernelRun) => void, f: () => T): T;
 }
 
 /** Whether this engine runs the backend's kernels: SIMD, and `wasm-unsafe-eval` where a page has a policy. */
@@ -123,7 +128,17 @@ function backend(machine: Machine): WasmBackend {
       const address = addressOf(out.buffer) + out.offset * bytesOf('i32');
       machine.run(randomKernel, [key[0], key[1], address, words], Math.ceil(words / RANDOM_WORDS), 16 * words);
     },
+    fused: fused(machine),
     memory: () => memory.report(),
     close: () => machine.pool?.stop(),
+    profile(see, f) {
+      const before = machine.observer;
+      machine.observer = see;
+      try {
+        return f();
+      } finally {
+        machine.observer = before;
+      }
+    },
   };
 }

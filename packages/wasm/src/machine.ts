@@ -20,6 +20,14 @@ export const RESERVED: number = TABLE + 8 * KERNELS;
  */
 const WORTH_SHARING = 2 ** 21;
 
+/** One run of a kernel, for profiles. */
+export interface KernelRun {
+  readonly kernel: string;
+  /** About how many multiplications or elements. */
+  readonly work: number;
+  readonly ms: number;
+}
+
 type Run = (args: number, from: number, to: number, scratch: number) => void;
 interface Compiled {
   readonly run: Run;
@@ -31,8 +39,8 @@ export class Machine {
   readonly target: Target;
   readonly memory: LinearMemory;
   pool: Pool | undefined;
-  /** Told of each run: the bench's profile. */
-  observe: ((kernel: string, units: number, work: number, ms: number) => void) | undefined;
+  /** Told of each run. */
+  observer: ((run: KernelRun) => void) | undefined;
   readonly #compiled = new Map<Kernel, Compiled>();
   #scratch = 0;
   #scratchBytes = 0;
@@ -56,11 +64,11 @@ export class Machine {
     const { run, id } = this.#compiled.get(kernel) ?? this.#compile(kernel);
     if (scratch > this.#scratchBytes) this.#growScratch(scratch);
     this.#write(kernel, args);
-    const started = this.observe ? performance.now() : 0;
+    const started = this.observer ? performance.now() : 0;
     if (this.pool && id !== undefined && units > 1 && work >= WORTH_SHARING)
       this.pool.run(id, units, (from, to) => run(ARGS, from, to, this.#scratch));
     else run(ARGS, 0, units, this.#scratch);
-    this.observe?.(kernel.name, units, work, performance.now() - started);
+    this.observer?.({ kernel: kernel.name, work, ms: performance.now() - started });
   }
 
   #write({ args: types, name }: Kernel, values: ArrayLike<number>): void {

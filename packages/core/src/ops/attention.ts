@@ -1,5 +1,5 @@
 import { positions } from '../create.ts';
-import { apply, defineOp, type Cotangent, type Op } from '../op.ts';
+import { apply, applyAll, defineOp, type Draw, type Op, type Sample } from '../op.ts';
 import type { Key } from '../rng.ts';
 import { composite } from '../scope.ts';
 import { broadcastShapes, sameShape, showShape, type Shape } from '../shape.ts';
@@ -12,7 +12,7 @@ import { sum } from './reduce.ts';
 import { softmax } from './softmax.ts';
 import { reshape, transpose } from './view.ts';
 
-interface Attrs {
+export interface AttentionAttrs {
   readonly causal: boolean;
   readonly scale: number;
 }
@@ -47,7 +47,7 @@ function weights(
   q: Tensor,
   k: Tensor,
   mask: Tensor | undefined,
-  { causal, scale }: Attrs,
+  { causal, scale }: AttentionAttrs,
   bias?: Tensor,
 ): Tensor {
   const kvHeads = k.shape[1]!;
@@ -58,22 +58,6 @@ function weights(
 const attend = (p: Tensor, q: Tensor, v: Tensor): Tensor =>
   reshape(matmul(p, grouped(v, v.shape[1]!)), [...q.shape.slice(0, 3), v.shape[3]!]);
 
-/** P, dP and dS = P ∘ (dP − rowsum(dP ∘ P)) serve all three gradients. */
-const backward = ({
-  g,
-  x: [q, k, v, mask],
-  attrs,
-  shared,
-}: Cotangent<Attrs>): { p: Tensor; dScores: Tensor; gGrouped: Tensor } =>
-  shared(() => {
-    const p = weights(q!, k!, mask, attrs);
-    const gGrouped = grouped(g, k!.shape[1]!);
-    const dp = matmul(gGrouped, transpose(grouped(v!, v!.shape[1]!)));
-    const dSoftmax = mul(mul(p, sub(dp, sum(mul(dp, p), -1, { keepDims: true }))), attrs.scale);
-    // P is 0 where a key is hidden, but in a row that sees no key at all: its P are equal, whatever q and k are.
-    const dScores = mask ? hide(dSoftmax, 0, mask, attrs.causal) : dSoftmax;
-    return { p, dScores, gGrouped };
-  });
 const ungroup = (x: Tensor, like: Tensor): Tensor => reshape(x, like.shape);
 /** A gradient [B, Hkv, G, T, D] summed over the query heads of each group. */
 const overGroup = (x: Tensor, like: Tensor): Tensor => ungroup(sum(x, 2), like);
@@ -84,29 +68,60 @@ function fits(name: string, m: Tensor, full: Shape): void {
     fail('attention', `${name} ${showShape(m.shape)} does not broadcast to ${showShape(full)}`);
 }
 
-export const attentionOp: Op<Attrs> = defineOp({
-  name: 'attention',
-  domain: (draw) => {
-    const [b, kvHeads, group, d] = [
-      draw.integer(1, 2),
-      draw.integer(1, 2),
-      draw.integer(1, 2),
-      draw.integer(1, 4),
-    ];
-    const tq = draw.integer(1, 4);
-    const [tk, h] = [tq + draw.integer(0, 2), kvHeads * group];
-    const mask = draw.pick([[tq, tk], [tk], [h, 1, tk], [b, 1, 1, tk], [1, h, tq, tk]]);
-    const inputs = [
-      { shape: [b, h, tq, d] },
-      { shape: [b, kvHeads, tk, d] },
-      { shape: [b, kvHeads, tk, draw.integer(1, 4)] },
-      { shape: mask, dtype: 'i32' as const, range: [0, 1] as const },
-    ];
-    return {
-      inputs: inputs.slice(0, draw.integer(3, 4)),
-      attrs: { causal: draw.integer(0, 1) === 1, scale: 1 / Math.sqrt(d) },
-    };
+type Input = Sample<AttentionAttrs>['inputs'][number];
+function anyHeads(draw: Draw): Sample<AttentionAttrs> {
+  const [b, kvHeads, group, d] = [
+    draw.integer(1, 2),
+    draw.integer(1, 2),
+    draw.integer(1, 2),
+    draw.integer(1, 4),
+  ];
+  const tq = draw.integer(1, 4);
+  const [tk, h] = [tq + draw.integer(0, 2), kvHeads * group];
+  const mask = draw.pick([[tq, tk], [tk], [h, 1, tk], [b, 1, 1, tk], [1, h, tq, tk]]);
+  const inputs = [
+    { shape: [b, h, tq, d] },
+    { shape: [b, kvHeads, tk, d] },
+    { shape: [b, kvHeads, tk, draw.integer(1, 4)] },
+    { shape: mask, dtype: 'i32' as const, range: [0, 1] as const },
+  ];
+  return {
+    inputs: inputs.slice(0, draw.integer(3, 4)),
+    attrs: { causal: draw.integer(0, 1) === 1, scale: 1 / Math.sqrt(d) },
+  };
+}
+
+/**
+ * ∂q, ∂k and ∂v of attention, from g and its inputs: with P the weights, dP = g vᵀ and dS = scale · P ∘ (dP − rowsum(dP ∘ P)),
+ * ∂q = dS k, ∂k = dSᵀ q, ∂v = Pᵀ g, the latter two summed over the query heads that share a key head.
+ */
+export const attentionGradOp: Op<AttentionAttrs> = defineOp({
+  name: 'attentionGrad',
+  domain(draw) {
+    const { inputs, attrs } = anyHeads(draw);
+    const [q, , v] = inputs as [Input, Input, Input];
+    return { inputs: [{ shape: [...q.shape.slice(0, 3), v.shape[3]!] }, ...inputs], attrs };
   },
+  out: ([, q, k, v]) => [q!, k!, v!].map(({ shape, dtype }) => ({ shape, dtype })),
+  compose([g, q, k, v, mask], attrs) {
+    const p = weights(q!, k!, mask, attrs);
+    const gGrouped = grouped(g!, k!.shape[1]!);
+    const dp = matmul(gGrouped, transpose(grouped(v!, v!.shape[1]!)));
+    const dSoftmax = mul(mul(p, sub(dp, sum(mul(dp, p), -1, { keepDims: true }))), attrs.scale);
+    // P is 0 where a key is hidden, but in a row that sees no key at all: its P are equal, whatever q and k are.
+    const dScores = mask ? hide(dSoftmax, 0, mask, attrs.causal) : dSoftmax;
+    return [
+      ungroup(matmul(dScores, grouped(k!, k!.shape[1]!)), q!),
+      overGroup(matmul(transpose(dScores), grouped(q!, k!.shape[1]!)), k!),
+      overGroup(matmul(transpose(p), gGrouped), v!),
+    ];
+  },
+  fused: 'attentionGrad',
+});
+
+export const attentionOp: Op<AttentionAttrs> = defineOp({
+  name: 'attention',
+  domain: anyHeads,
   out([q, k, v, mask], { causal }) {
     const shapes = `q ${showShape(q!.shape)}, k ${showShape(k!.shape)}, v ${showShape(v!.shape)}`;
     for (const x of [q!, k!, v!]) {
@@ -126,14 +141,8 @@ export const attentionOp: Op<Attrs> = defineOp({
     return like(q!, [b, heads, tq, v!.shape[3]!]);
   },
   compose: ([q, k, v, mask], attrs) => attend(weights(q!, k!, mask, attrs), q!, v!),
-  vjp(c) {
-    const [q, k, v] = c.x as [Tensor, Tensor, Tensor];
-    if (c.index === 3) return undefined;
-    const { p, dScores, gGrouped } = backward(c);
-    if (c.index === 0) return ungroup(matmul(dScores, grouped(k, k.shape[1]!)), q);
-    if (c.index === 1) return overGroup(matmul(transpose(dScores), grouped(q, k.shape[1]!)), k);
-    return overGroup(matmul(transpose(p), gGrouped), v);
-  },
+  vjp: ({ g, x, attrs, index, shared }) =>
+    index === 3 ? undefined : shared(() => applyAll(attentionGradOp, [g, ...x], attrs))[index],
   fused: 'attention',
 });
 

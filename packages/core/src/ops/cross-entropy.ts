@@ -1,14 +1,14 @@
 import { positions } from '../create.ts';
-import { apply, defineOp, type Op } from '../op.ts';
+import { apply, defineOp, type Draw, type Op, type Sample } from '../op.ts';
 import { sameShape, showShape, sizeOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
-import { fail, wantFloat, wantIndex } from './check.ts';
+import { fail, like, wantFloat, wantIndex } from './check.ts';
 import { cast, div, eq, mul, ne, neg, sub, where } from './elementwise.ts';
 import { sum } from './reduce.ts';
 import { logSoftmax, softmax } from './softmax.ts';
 import { reshape } from './view.ts';
 
-interface Attrs {
+export interface CrossEntropyAttrs {
   readonly ignoreIndex: number;
 }
 
@@ -18,23 +18,41 @@ const oneHot = (logits: Tensor, targets: Tensor): Tensor =>
 const validCount = (targets: Tensor, ignoreIndex: number, like: Tensor): Tensor =>
   cast(sum(ne(targets, ignoreIndex)), like.dtype);
 
-export const crossEntropyOp: Op<Attrs> = defineOp({
-  name: 'crossEntropy',
-  domain: (draw) => {
-    const classes = draw.integer(1, 6);
-    const rows = draw.shape([0, 2]);
-    const values = Array.from({ length: sizeOf(rows) }, (_, i) =>
-      i === 0 ? classes - 1 : draw.integer(0, classes - 1),
-    );
-    const ignoreIndex = classes > 1 ? draw.pick([-100, 0]) : -100; // never the first target: one must count
-    return {
-      inputs: [
-        { shape: [...rows, classes], range: [-3, 3] },
-        { shape: rows, dtype: 'i32', values },
-      ],
-      attrs: { ignoreIndex },
-    };
+function anyTargets(draw: Draw): Sample<CrossEntropyAttrs> {
+  const classes = draw.integer(1, 6);
+  const rows = draw.shape([0, 2]);
+  const values = Array.from({ length: sizeOf(rows) }, (_, i) =>
+    i === 0 ? classes - 1 : draw.integer(0, classes - 1),
+  );
+  const ignoreIndex = classes > 1 ? draw.pick([-100, 0]) : -100; // never the first target: one must count
+  return {
+    inputs: [
+      { shape: [...rows, classes], range: [-3, 3] },
+      { shape: rows, dtype: 'i32', values },
+    ],
+    attrs: { ignoreIndex },
+  };
+}
+
+/** ∂logits of crossEntropy, from g (a scalar) and its inputs: g / n · (softmax(logits) − onehot(target)), 0 in ignored rows. */
+export const crossEntropyGradOp: Op<CrossEntropyAttrs> = defineOp({
+  name: 'crossEntropyGrad',
+  domain(draw) {
+    const { inputs, attrs } = anyTargets(draw);
+    return { inputs: [{ shape: [] }, ...inputs], attrs };
   },
+  out: ([, logits]) => like(logits!),
+  compose([g, logits, targets], { ignoreIndex }) {
+    const valid = ne(reshape(targets!, [...targets!.shape, 1]), ignoreIndex);
+    const difference = sub(softmax(logits!), cast(oneHot(logits!, targets!), logits!.dtype));
+    return mul(where(valid, difference, 0), div(g!, validCount(targets!, ignoreIndex, logits!)));
+  },
+  fused: 'crossEntropyGrad',
+});
+
+export const crossEntropyOp: Op<CrossEntropyAttrs> = defineOp({
+  name: 'crossEntropy',
+  domain: anyTargets,
   out([logits, targets], { ignoreIndex }) {
     wantFloat('crossEntropy', logits!, 'logits');
     wantIndex('crossEntropy', targets!, 'targets');
@@ -54,12 +72,7 @@ export const crossEntropyOp: Op<Attrs> = defineOp({
     );
     return div(neg(sum(where(hit, logSoftmax(logits!), 0))), validCount(targets!, ignoreIndex, logits!));
   },
-  vjp({ g, x: [logits, targets], attrs: { ignoreIndex }, index }) {
-    if (index === 1) return undefined;
-    const valid = ne(reshape(targets!, [...targets!.shape, 1]), ignoreIndex);
-    const difference = sub(softmax(logits!), cast(oneHot(logits!, targets!), logits!.dtype));
-    return mul(where(valid, difference, 0), div(g, validCount(targets!, ignoreIndex, logits!)));
-  },
+  vjp: ({ g, x, attrs, index }) => (index === 1 ? undefined : apply(crossEntropyGradOp, [g, ...x], attrs)),
   fused: 'crossEntropy',
 });
 
@@ -89,5 +102,5 @@ function checkTargets(targets: Tensor, classes: number, ignoreIndex: number): vo
 export const crossEntropy = (
   logits: Tensor,
   targets: Tensor,
-  { ignoreIndex = -100 }: Partial<Attrs> = {},
+  { ignoreIndex = -100 }: Partial<CrossEntropyAttrs> = {},
 ): Tensor => apply(crossEntropyOp, [logits, targets], { ignoreIndex });

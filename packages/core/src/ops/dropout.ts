@@ -5,7 +5,7 @@ import type { Tensor } from '../tensor.ts';
 import { fail, like, wantFloat } from './check.ts';
 import { ge, mul, ushr, where } from './elementwise.ts';
 
-interface Attrs {
+export interface DropoutAttrs {
   readonly p: number;
   readonly key: Key;
 }
@@ -33,9 +33,10 @@ export function dropoutMask(like: Tensor, p: number, key: Key): Tensor {
   );
 }
 
-const drop = (x: Tensor, { p, key }: Attrs): Tensor => where(dropoutMask(x, p, key), mul(x, 1 / (1 - p)), 0);
+const drop = (x: Tensor, { p, key }: DropoutAttrs): Tensor =>
+  where(dropoutMask(x, p, key), mul(x, 1 / (1 - p)), 0);
 
-export const dropoutOp: Op<Attrs> = defineOp({
+export const dropoutOp: Op<DropoutAttrs> = defineOp({
   name: 'dropout',
   domain: (draw) => ({
     inputs: [{ shape: draw.shape() }],
@@ -52,7 +53,7 @@ export const dropoutOp: Op<Attrs> = defineOp({
  * the step and the layer's path into it.
  * @throws unless 0 ≤ p < 1.
  */
-export function dropout(x: Tensor, { p, key }: Attrs): Tensor {
+export function dropout(x: Tensor, { p, key }: DropoutAttrs): Tensor {
   if (!(p >= 0 && p < 1)) fail('dropout', `p is ${p}; it must lie in [0, 1)`);
   return p === 0 ? x : apply(dropoutOp, [x], { p, key });
 }

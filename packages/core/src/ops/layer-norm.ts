@@ -1,9 +1,10 @@
-import { apply, defineOp, type Cotangent, type Op } from '../op.ts';
+import { apply, defineOp, type Draw, type Op } from '../op.ts';
 import { showShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { fail, like, wantFloat, wantSameDtype } from './check.ts';
 import { add, mul, rsqrt, sub } from './elementwise.ts';
-import { mean } from './reduce.ts';
+import { rows } from './linear.ts';
+import { mean, sum } from './reduce.ts';
 
 export interface NormAttrs {
   readonly eps: number;
@@ -16,15 +17,44 @@ function normalise(x: Tensor, eps: number): { unit: Tensor; rstd: Tensor } {
   const rstd = rsqrt(add(mean(mul(centred, centred), -1, keepDims), eps));
   return { unit: mul(centred, rstd), rstd };
 }
-const normalised = ({ x, attrs, shared }: Cotangent<NormAttrs>): { unit: Tensor; rstd: Tensor } =>
-  shared(() => normalise(x[0]!, attrs.eps));
+const lastAxis = (draw: Draw): { shape: number[]; line: { shape: number[] }; attrs: NormAttrs } => {
+  const shape = [...draw.shape([0, 2]), draw.integer(2, 6)];
+  return { shape, line: { shape: shape.slice(-1) }, attrs: { eps: draw.pick([1e-5, 1e-2]) } };
+};
+
+/** ∂x of layerNorm, from g, x and weight. */
+export const layerNormGradOp: Op<NormAttrs> = defineOp({
+  name: 'layerNormGrad',
+  domain(draw) {
+    const { shape, line, attrs } = lastAxis(draw);
+    return { inputs: [{ shape }, { shape }, line], attrs };
+  },
+  out: ([g]) => like(g!),
+  compose([g, x, weight], { eps }) {
+    const { unit, rstd } = normalise(x!, eps);
+    const h = mul(g!, weight!);
+    return mul(rstd, sub(sub(h, mean(h, -1, keepDims)), mul(unit, mean(mul(h, unit), -1, keepDims))));
+  },
+  fused: 'layerNormGrad',
+});
+
+/** ∂weight of layerNorm, from g and x: Σ g · unit over all axes but the last. */
+export const layerNormGradWeightOp: Op<NormAttrs> = defineOp({
+  name: 'layerNormGradWeight',
+  domain(draw) {
+    const { shape, attrs } = lastAxis(draw);
+    return { inputs: [{ shape }, { shape }], attrs };
+  },
+  out: ([g]) => like(g!, g!.shape.slice(-1)),
+  compose: ([g, x], { eps }) => sum(rows(mul(g!, normalise(x!, eps).unit)), 0),
+  fused: 'layerNormGradWeight',
+});
 
 export const layerNormOp: Op<NormAttrs> = defineOp({
   name: 'layerNorm',
-  domain: (draw) => {
-    const shape = [...draw.shape([0, 2]), draw.integer(2, 6)];
-    const line = { shape: shape.slice(-1) };
-    return { inputs: [{ shape }, line, line], attrs: { eps: draw.pick([1e-5, 1e-2]) } };
+  domain(draw) {
+    const { shape, line, attrs } = lastAxis(draw);
+    return { inputs: [{ shape }, line, line], attrs };
   },
   out([x, weight, bias], { eps }) {
     wantFloat('layerNorm', x!);
@@ -45,12 +75,8 @@ export const layerNormOp: Op<NormAttrs> = defineOp({
   },
   compose: ([x, weight, bias], { eps }) => add(mul(normalise(x!, eps).unit, weight!), bias!),
   vjp: [
-    (c) => {
-      const { unit, rstd } = normalised(c);
-      const g = mul(c.g, c.x[1]!);
-      return mul(rstd, sub(sub(g, mean(g, -1, keepDims)), mul(unit, mean(mul(g, unit), -1, keepDims))));
-    },
-    (c) => mul(c.g, normalised(c).unit),
+    ({ g, x, attrs }) => apply(layerNormGradOp, [g, x[0]!, x[1]!], attrs),
+    ({ g, x, attrs }) => apply(layerNormGradWeightOp, [g, x[0]!], attrs),
     ({ g }) => g,
   ],
   fused: 'layerNorm',

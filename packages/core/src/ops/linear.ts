@@ -10,6 +10,12 @@ import { reshape, transpose } from './view.ts';
 /** [..., n] as a matrix of rows [N, n]: what a weight's gradient sums over. */
 export const rows = (x: Tensor): Tensor => reshape(x, [sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
 
+/** gᵀ x [out, in], summed over all rows, in the order in which the weight lies in memory: GPT-2 keeps its own as [in, out]. */
+export const weightGradient = (g: Tensor, x: Tensor, weight: Tensor): Tensor => {
+  const [out, k] = weight.view.strides as [number, number];
+  return out < k ? transpose(matmul(transpose(rows(x)), rows(g))) : matmul(transpose(rows(g)), rows(x));
+};
+
 export const linearOp: Op<object> = defineOp({
   name: 'linear',
   domain: (draw) => {
@@ -52,7 +58,7 @@ export const linearOp: Op<object> = defineOp({
   },
   vjp: [
     ({ g, x }) => linear(g, transpose(x[1]!)),
-    ({ g, x }) => matmul(transpose(rows(g)), rows(x[0]!)),
+    ({ g, x }) => weightGradient(g, x[0]!, x[1]!),
     ({ g }) => g, // summed to [out] in grad.ts
   ],
 });

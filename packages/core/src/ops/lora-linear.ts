@@ -3,7 +3,7 @@ import { sameShape, showShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { fail, like, wantSameDtype } from './check.ts';
 import { add, mul } from './elementwise.ts';
-import { linear, linearOp, rows } from './linear.ts';
+import { linear, linearOp, rows, weightGradient } from './linear.ts';
 import { matmul } from './matmul.ts';
 import { replaceSlices, slice, transpose } from './view.ts';
 
@@ -13,7 +13,7 @@ interface Place {
   readonly length: number;
   readonly scale: number;
 }
-interface Attrs {
+export interface LoraLinearAttrs {
   readonly places: readonly Place[];
 }
 
@@ -24,7 +24,12 @@ const branchOf = (inputs: readonly Tensor[], i: number): readonly [z: Tensor, A:
 };
 
 /** For each branch its part of g, and s · g B [..., r], which both ∂A and ∂z need. */
-const backward = ({ g, x, attrs, shared }: Cotangent<Attrs>): readonly { g: Tensor; gB: Tensor }[] =>
+const backward = ({
+  g,
+  x,
+  attrs,
+  shared,
+}: Cotangent<LoraLinearAttrs>): readonly { g: Tensor; gB: Tensor }[] =>
   shared(() =>
     attrs.places.map(({ start, length, scale }, i) => {
       const part = slice(g, -1, start, start + length);
@@ -32,7 +37,7 @@ const backward = ({ g, x, attrs, shared }: Cotangent<Attrs>): readonly { g: Tens
     }),
   );
 
-export const loraLinearOp: Op<Attrs> = defineOp({
+export const loraLinearOp: Op<LoraLinearAttrs> = defineOp({
   name: 'loraLinear',
   domain: (draw) => {
     const [lead, k, r, length] = [
@@ -95,7 +100,7 @@ export const loraLinearOp: Op<Attrs> = defineOp({
   vjp(c) {
     const [x, weight] = c.x as [Tensor, Tensor];
     if (c.index === 0) return linear(c.g, transpose(weight)); // ∂x = Wᵀ g; the branches' part comes by way of z
-    if (c.index === 1) return matmul(transpose(rows(c.g)), rows(x)); // nobody asks while W is frozen
+    if (c.index === 1) return weightGradient(c.g, x, weight); // nobody asks while W is frozen
     if (c.index === 2 + 3 * c.attrs.places.length) return c.g; // bias; summed to [out] in grad.ts
     const i = Math.floor((c.index - 2) / 3);
     const [z, A] = branchOf(c.x, i);

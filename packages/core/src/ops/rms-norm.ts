@@ -1,20 +1,52 @@
-import { apply, defineOp, type Cotangent, type Op } from '../op.ts';
+import { apply, defineOp, type Draw, type Op } from '../op.ts';
 import { showShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { fail, like, wantFloat, wantSameDtype } from './check.ts';
 import { add, mul, rsqrt, sub } from './elementwise.ts';
 import type { NormAttrs } from './layer-norm.ts';
-import { mean } from './reduce.ts';
+import { rows } from './linear.ts';
+import { mean, sum } from './reduce.ts';
 
 const keepDims = { keepDims: true };
 const rstdOf = (x: Tensor, eps: number): Tensor => rsqrt(add(mean(mul(x, x), -1, keepDims), eps));
-const rstd = ({ x, attrs, shared }: Cotangent<NormAttrs>): Tensor => shared(() => rstdOf(x[0]!, attrs.eps));
+const lastAxis = (draw: Draw): { shape: number[]; line: { shape: number[] }; attrs: NormAttrs } => {
+  const shape = [...draw.shape([0, 2]), draw.integer(1, 6)];
+  return { shape, line: { shape: shape.slice(-1) }, attrs: { eps: draw.pick([1e-5, 1e-2]) } };
+};
+
+/** ∂x of rmsNorm, from g, x and weight. */
+export const rmsNormGradOp: Op<NormAttrs> = defineOp({
+  name: 'rmsNormGrad',
+  domain(draw) {
+    const { shape, line, attrs } = lastAxis(draw);
+    return { inputs: [{ shape }, { shape }, line], attrs };
+  },
+  out: ([g]) => like(g!),
+  compose([g, x, weight], { eps }) {
+    const [r, h] = [rstdOf(x!, eps), mul(g!, weight!)];
+    const unit = mul(x!, r);
+    return mul(r, sub(h, mul(unit, mean(mul(h, unit), -1, keepDims))));
+  },
+  fused: 'rmsNormGrad',
+});
+
+/** ∂weight of rmsNorm, from g and x: Σ g · x / σ over all axes but the last. */
+export const rmsNormGradWeightOp: Op<NormAttrs> = defineOp({
+  name: 'rmsNormGradWeight',
+  domain(draw) {
+    const { shape, attrs } = lastAxis(draw);
+    return { inputs: [{ shape }, { shape }], attrs };
+  },
+  out: ([g]) => like(g!, g!.shape.slice(-1)),
+  compose: ([g, x], { eps }) => sum(rows(mul(g!, mul(x!, rstdOf(x!, eps)))), 0),
+  fused: 'rmsNormGradWeight',
+});
 
 export const rmsNormOp: Op<NormAttrs> = defineOp({
   name: 'rmsNorm',
-  domain: (draw) => {
-    const shape = [...draw.shape([0, 2]), draw.integer(1, 6)];
-    return { inputs: [{ shape }, { shape: shape.slice(-1) }], attrs: { eps: draw.pick([1e-5, 1e-2]) } };
+  domain(draw) {
+    const { shape, line, attrs } = lastAxis(draw);
+    return { inputs: [{ shape }, line], attrs };
   },
   out([x, weight], { eps }) {
     wantFloat('rmsNorm', x!);
@@ -29,12 +61,8 @@ export const rmsNormOp: Op<NormAttrs> = defineOp({
   },
   compose: ([x, weight], { eps }) => mul(mul(x!, rstdOf(x!, eps)), weight!),
   vjp: [
-    (c) => {
-      const [r, g] = [rstd(c), mul(c.g, c.x[1]!)];
-      const unit = mul(c.x[0]!, r);
-      return mul(r, sub(g, mul(unit, mean(mul(g, unit), -1, keepDims))));
-    },
-    (c) => mul(c.g, mul(c.x[0]!, rstd(c))),
+    ({ g, x, attrs }) => apply(rmsNormGradOp, [g, x[0]!, x[1]!], attrs),
+    ({ g, x, attrs }) => apply(rmsNormGradWeightOp, [g, x[0]!], attrs),
   ],
   fused: 'rmsNorm',
 });

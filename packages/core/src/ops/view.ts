@@ -115,6 +115,7 @@ export const sliceOp: Op<SliceAttrs> = defineOp({
   },
   out: ([x], { axis, length }) => like(x!, x!.shape.with(axis, length)),
   view: (x, { axis, start, length }) => sliceView(x, axis, start, length),
+  window: true,
   vjp: ({ g, x, attrs: { axis, start, length } }) => pad(g, axis, start, x[0]!.shape[axis]! - start - length),
 });
 

@@ -1,10 +1,9 @@
 import { BaxError, bytesOf, collapse, type DType, isContiguous, sizeOf, type View } from '@bax/core';
 import { gatherKernel, SCATTER_COLUMNS, scatterAddKernels } from '../kernels/gather.ts';
 import type { Machine } from '../machine.ts';
-import { addressOf, type WasmBuffer } from '../memory.ts';
+import type { WasmBuffer } from '../memory.ts';
 import { copyInto, dense } from './copy.ts';
-
-const addressIn = (v: View): number => addressOf(v.buffer) + v.offset * bytesOf(v.buffer.type);
+import { addressIn } from './rows.ts';
 
 /** out[...i, ...rest] = table[index[...i], ...rest]. */
 export function gather(machine: Machine, table: View, index: View, out: View): void {

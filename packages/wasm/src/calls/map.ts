@@ -1,7 +1,7 @@
 import { bytesOf, collapse, type ScalarFn, sizeOf, type Storage, type View } from '@bax/core';
 import type { Kernel } from '../kernels/kernel.ts';
 import { reads, writes } from '../kernels/lanes.ts';
-import { mapKernel, type Operand, type Step } from '../kernels/map.ts';
+import { mapKernel, type Operand, ROW_AXES, type Step } from '../kernels/map.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf, type WasmBuffer } from '../memory.ts';
 import { copyInto } from './copy.ts';
@@ -25,36 +25,37 @@ export function map(
   const views = [...inputs, ...outputs];
   const sizes = views.map((v) => bytesOf(v.buffer.type));
   const { shape, strides } = collapse(outputs[0].shape, views.map((v) => v.strides)); // prettier-ignore
-  const length = shape.pop() ?? 1;
+  let length = shape.pop() ?? 1;
   const steps = strides.map((s) => s.pop() ?? 1);
-  let rows = shape.pop() ?? 1;
-  let rowSteps = strides.map((s) => s.pop() ?? 0);
-  let [rowLength, lastLength] = [length, length];
-  if (rows === 1 && length > ROW) {
-    rows = Math.ceil(length / ROW);
-    rowSteps = steps.map((s) => s * ROW);
-    [rowLength, lastLength] = [ROW, length - (rows - 1) * ROW];
+  const rowAxes = shape.splice(-ROW_AXES);
+  const rowSteps = strides.map((s) => s.splice(-ROW_AXES));
+  let lastLength = length;
+  if (rowAxes.length === 0 && length > ROW) {
+    rowAxes.push(Math.ceil(length / ROW));
+    rowSteps.forEach((s, i) => s.push(steps[i] * ROW));
+    lastLength = length - (rowAxes[0] - 1) * ROW;
+    length = ROW;
   }
+  while (rowAxes.length < ROW_AXES) {
+    rowAxes.unshift(1);
+    for (const s of rowSteps) s.unshift(0);
+  }
+  const rows = sizeOf(rowAxes);
 
   const operands = views.map((v, i): Operand => ({ storage: v.buffer.type, step: stepOf(steps[i]) }));
   const kernel = kernelOf(fn, operands, inputs.length);
-  const args = new Array<number>(kernel.args.length);
-  args[0] = rowLength;
-  args[1] = rows - 1;
-  args[2] = lastLength;
-  views.forEach((_, i) => {
-    args[4 + 3 * i] = rowSteps[i] * sizes[i];
-    args[5 + 3 * i] = steps[i] * sizes[i];
-  });
-  for (let i = 0; i < fn.scalars; i++) args[3 + 3 * views.length + i] = scalars[i];
+  const args = [length, rows - 1, lastLength, rowAxes[1], rowAxes[2]];
+  const [first, perOperand] = [args.length, 2 + ROW_AXES];
+  views.forEach((_, i) => args.push(0, ...rowSteps[i].map((s) => s * sizes[i]), steps[i] * sizes[i]));
+  for (let i = 0; i < fn.scalars; i++) args.push(scalars[i]);
 
   const bases = views.map((v, i) => addressOf(v.buffer) + v.offset * sizes[i]);
-  const elements = rows === 1 ? length : (rows - 1) * rowLength + lastLength;
+  const elements = (rows - 1) * length + lastLength;
   forEachIndex(shape, (index) => {
     views.forEach((_, i) => {
       let at = bases[i];
       for (let axis = 0; axis < index.length; axis++) at += index[axis] * strides[i][axis] * sizes[i];
-      args[3 + 3 * i] = at;
+      args[first + perOperand * i] = at;
     });
     machine.run(kernel, args, rows, elements);
   });

@@ -34,6 +34,11 @@ export function reduce(machine: Machine, op: ReduceOp, x: View, out: View): void
   rearranged(machine, op, x, out);
 }
 
+/** Σ over `rows` dense rows of n f32 elements. */
+export function reduceRows(machine: Machine, x: number, rows: number, n: number, out: number): void {
+  machine.run(acrossKernels.sum.f32, [x, n * 4, rows, n, out], Math.ceil(n / acrossGroup('f32')), rows * n);
+}
+
 /** The axes at `some`, as few as possible, and the strides of x and of out along them. */
 const side = (x: View, out: View, some: readonly number[]): ReturnType<typeof collapse> =>
   collapse(some.map((i) => x.shape[i]), [some.map((i) => x.strides[i]), some.map((i) => out.strides[i])]); // prettier-ignore

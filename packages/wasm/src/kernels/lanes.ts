@@ -3,7 +3,7 @@
  * more narrowly, stores convert to what is held.
  */
 import { bytesOf, type DType, type Storage } from '@bax/core';
-import { type Code, f32x4, f64x2, i32, i32x4, i8x16, type Local, select, shuffle32, v128, when } from '../assembler/index.ts'; // prettier-ignore
+import { type Code, f32x4, f64x2, i32, i32x4, i8x16, type Local, select, v128, when } from '../assembler/index.ts'; // prettier-ignore
 import type { Scope } from './scope.ts';
 
 export interface Lanes {
@@ -166,6 +166,3 @@ export const lanes: Readonly<Record<DType, Lanes>> = {
   i32: lanesOf32('i32', toI32, fromI32),
   f64: f64Lanes,
 };
-
-/** One lane in all of them. */
-export const spread = (v: Code, lane: 0 | 1 | 2 | 3): Code => shuffle32(v, v, [lane, lane, lane, lane]);

@@ -17,15 +17,21 @@ export interface Operand {
   readonly step: Step;
 }
 
+/** Axes of rows: with the rows' own axis, so many axes are walked in one run. */
+export const ROW_AXES = 3;
+
 /**
- * Arguments: rows of `length` elements, the last (row `lastRow`) of `lastLength`; for each operand, inputs first, its
- * address, the bytes from row to row, and those from element to element; then the scalars. Units: rows.
+ * Arguments: rows of `length` elements, the last (row `lastRow`) of `lastLength`; the lengths of the two inner axes of rows;
+ * for each operand, inputs first, its address, the bytes from one to the next along each axis of rows, and from element to
+ * element; then the scalars. Units: rows.
  */
 export function mapKernel(fn: ScalarFn, inputs: readonly Operand[], outputs: readonly Operand[]): Kernel {
   const operands = [...inputs, ...outputs];
   const { type } = fn;
-  const args: Record<string, ArgType> = { length: 'i32', lastRow: 'i32', lastLength: 'i32' };
-  operands.forEach((_, i) => Object.assign(args, { [`at${i}`]: 'i32', [`row${i}`]: 'i32', [`step${i}`]: 'i32' }));
+  const args: Record<string, ArgType> = { length: 'i32', lastRow: 'i32', lastLength: 'i32', middle: 'i32', inner: 'i32' };
+  operands.forEach((_, i) => {
+    for (const name of ['at', 'outerStep', 'middleStep', 'innerStep', 'step']) args[`${name}${i}`] = 'i32';
+  });
   for (let i = 0; i < fn.scalars; i++) args[`scalar${i}`] = type;
 
   return defineKernel('map', args, ({ target, f, args: x, from: row, to, use }) => {
@@ -60,8 +66,19 @@ export function mapKernel(fn: ScalarFn, inputs: readonly Operand[], outputs: rea
       const by = step === 'unit' ? i32.const(bytesOf(storage) * lanes.width) : i32.mul(x[`step${i}`], i32.const(lanes.width));
       return pointers[i].set(i32.add(pointers[i], by));
     });
+    const [outer, middle, inner] = [f.local('outer'), f.local('middle'), f.local('inner')];
+    const along = (i: number): Code =>
+      [
+        i32.mul(outer, x[`outerStep${i}`]),
+        i32.mul(middle, x[`middleStep${i}`]),
+        i32.mul(inner, x[`innerStep${i}`]),
+      ].reduce((sum, part) => i32.add(sum, part), x[`at${i}`] as Code);
     const rows = loop(row, row, to, i32.const(1), [
-      pointers.map((p, i) => p.set(i32.add(x[`at${i}`], i32.mul(row, x[`row${i}`])))),
+      inner.set(i32.rem_u(row, x.inner)),
+      outer.set(i32.div_u(row, x.inner)),
+      middle.set(i32.rem_u(outer, x.middle)),
+      outer.set(i32.div_u(outer, x.middle)),
+      pointers.map((p, i) => p.set(along(i))),
       left.set(x.length),
       when(i32.eq(row, x.lastRow), left.set(x.lastLength)),
       ofRow,

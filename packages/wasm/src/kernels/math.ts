@@ -12,7 +12,7 @@
  *
  * Polynomials were fitted by test/reference/minimax.py, if no other source is named.
  */
-import { type Code, f32x4, i32, i32x4, v128 } from '../assembler/index.ts';
+import { type Code, f32x4, i32, i32x4, type Local, v128 } from '../assembler/index.ts';
 import { multiplyAdd } from './kernel.ts';
 import type { Scope } from './scope.ts';
 
@@ -27,31 +27,40 @@ function polynomial(s: Scope, x: Code, coefficients: readonly number[]): Code {
 const LN2_HIGH = 0.693359375;
 const LN2_LOW = -2.12194440054690583e-4;
 
-/**
- * e^x = 2^n e^r with |r| ≤ ln 2 / 2. 2^n is multiplied in two halves, so that subnormal results and those near the
- * largest float are right.
- */
-export function exp(s: Scope, value: Code): Code {
-  const [x, n, r, whole, half] = [s.temp(), s.temp(), s.temp(), s.temp(), s.temp()];
-  // pmin and pmax let NaN pass. Beyond these bounds e^x is 0 or infinite.
-  const clamped = f32x4.pmin(f32x4.pmax(value, s.f32(-104)), s.f32(89));
-  const powerOf2 = (n: Code): Code => i32x4.shl(i32x4.add(n, s.i32(127)), i32.const(23));
-  const c = [0.49999994, 0.16666521, 0.04166839, 0.008368718, 0.0013814596];
-  return [
-    x.set(clamped),
+/** e^x = 2^n e^r with |r| ≤ ln 2 / 2: what gives n, and e^r, for x in a local and within exp's bounds. */
+function exponent(s: Scope, x: Local): [set: Code, n: Local, power: Code] {
+  const [n, r, whole] = [s.temp(), s.temp(), s.temp()];
+  const c = [0.49999994, 0.16666521, 0.04166839, 0.0083687175, 0.0013814596];
+  const set = [
     n.set(f32x4.nearest(f32x4.mul(x, s.f32(Math.LOG2E)))),
     r.set(multiplyAdd(s.target, n, s.f32(-LN2_HIGH), x)),
     r.set(multiplyAdd(s.target, n, s.f32(-LN2_LOW), r)),
     whole.set(i32x4.trunc_sat_f32x4_s(n)),
-    half.set(i32x4.shr_s(whole, i32.const(1))),
-    f32x4.mul(
-      f32x4.mul(
-        f32x4.add(multiplyAdd(s.target, f32x4.mul(r, r), polynomial(s, r, c), r), s.f32(1)),
-        powerOf2(half),
-      ),
-      powerOf2(i32x4.sub(whole, half)),
-    ),
   ];
+  const power = f32x4.add(multiplyAdd(s.target, f32x4.mul(r, r), polynomial(s, r, c), r), s.f32(1));
+  return [set, whole, power];
+}
+/** 2^n for integers n from −126 to 127. */
+const powerOf2 = (s: Scope, n: Code): Code => i32x4.shl(i32x4.add(n, s.i32(127)), i32.const(23));
+
+/** 2^n is multiplied in two halves, so that subnormal results and those near the largest float are right. */
+export function exp(s: Scope, value: Code): Code {
+  const [x, half] = [s.temp(), s.temp()];
+  const [set, n, power] = exponent(s, x);
+  return [
+    // pmin and pmax let NaN pass. Beyond these bounds e^x is 0 or infinite.
+    x.set(f32x4.pmin(f32x4.pmax(value, s.f32(-104)), s.f32(89))),
+    set,
+    half.set(i32x4.shr_s(n, i32.const(1))),
+    f32x4.mul(f32x4.mul(power, powerOf2(s, half)), powerOf2(s, i32x4.sub(n, half))),
+  ];
+}
+
+/** exp for |x| ≤ 87, where 2^n is a normal number. */
+function expInRange(s: Scope, value: Code): Code {
+  const x = s.temp();
+  const [set, n, power] = exponent(s, x);
+  return [x.set(value), set, f32x4.mul(power, powerOf2(s, n))];
 }
 
 /** log x = e ln 2 + log m with m in [√½, √2): x's exponent and fraction. Coefficients: Cephes, logf. */
@@ -82,20 +91,31 @@ export function log(s: Scope, value: Code): Code {
   ];
 }
 
-/** tanh x as a quotient of polynomials of degree 13 and 6 up to ±7.9, where f32 reaches ±1. Coefficients: Eigen, ptanh_float. */
-export function tanh(s: Scope, value: Code): Code {
-  const [x, z] = [s.temp(), s.temp()];
-  const BOUND = 7.90531110763549805;
-  // prettier-ignore
-  const odd = [4.89352455891786e-3, 6.37261928875436e-4, 1.48572235717979e-5, 5.12229709037114e-8, -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16];
-  const even = [4.89352518554385e-3, 2.268434632439e-3, 1.18534705686654e-4, 1.19825839466702e-6];
-  const quotient = f32x4.div(f32x4.mul(x, polynomial(s, z, odd)), polynomial(s, z, even));
+/** f(|x|) with the sign of x: odd functions are odd in every bit, and keep −0. `f` is given |x|, or `bound` if that is less. */
+function odd(s: Scope, value: Code, bound: number, f: (a: Local) => Code): Code {
+  const [setX, x] = s.named(value);
+  const a = s.temp();
+  // pmin lets NaN pass.
   return [
-    x.set(f32x4.pmin(f32x4.pmax(value, s.f32(-BOUND)), s.f32(BOUND))),
-    z.set(f32x4.mul(x, x)),
-    // Below 0.0004 tanh x rounds to x, which the quotient of the first coefficients does not quite.
-    v128.bitselect(x, quotient, f32x4.lt(f32x4.abs(x), s.f32(0.0004))),
+    setX,
+    a.set(f32x4.pmin(f32x4.abs(x), s.f32(bound))),
+    v128.or(f(a), v128.and(x, s.f32(-0))),
   ];
+}
+
+/** tanh x = x + x³ P(x²) up to 0.6, and 1 − 2 / (e^2x + 1) above. */
+export function tanh(s: Scope, value: Code): Code {
+  // tanh 10 rounds to 1
+  return odd(s, value, 10, (a) => {
+    const z = s.temp();
+    const P = [-0.333333, 0.13331924, -0.053783827, 0.020795964, -0.0058951504];
+    const near = multiplyAdd(s.target, f32x4.mul(a, z), polynomial(s, z, P), a);
+    const far = f32x4.sub(
+      s.f32(1),
+      f32x4.div(s.f32(2), f32x4.add(expInRange(s, f32x4.add(a, a)), s.f32(1))),
+    );
+    return [z.set(f32x4.mul(a, a)), v128.bitselect(near, far, f32x4.lt(a, s.f32(0.6)))];
+  });
 }
 
 /** 1 / (1 + e^−x), of negative x as e^x / (1 + e^x): e^−|x| cannot overflow. */
@@ -112,20 +132,17 @@ export function sigmoid(s: Scope, value: Code): Code {
   ];
 }
 
-/** erf x = x P(x²) up to 1, and 1 − e^−Q(|x|) with x's sign above. */
+/** erf x = x + x P(x²) up to 1, and 1 − e^−Q(x) above. */
 export function erf(s: Scope, value: Code): Code {
-  const [setX, x] = s.named(value);
-  const [a, far, q] = [s.temp(), s.temp(), s.temp()];
-  // prettier-ignore
-  const P = [1.1283791, -0.37612626, 0.11283585, -0.026853811, 0.0051883277, -0.00080101925, 7.853858e-5];
-  // prettier-ignore
-  const Q = [0.00034151258, 1.1270893, 0.6381447, 0.10310682, -0.021838097, 0.002947667, -0.00018638009];
-  const near = f32x4.mul(x, polynomial(s, f32x4.mul(x, x), P));
-  return [
-    setX,
-    a.set(f32x4.pmin(f32x4.abs(x), s.f32(4))), // erf 4 rounds to 1
-    q.set(exp(s, f32x4.neg(polynomial(s, a, Q)))),
-    far.set(v128.or(f32x4.sub(s.f32(1), q), v128.and(x, s.f32(-0)))),
-    v128.bitselect(near, far, f32x4.lt(f32x4.abs(x), s.f32(1))),
-  ];
+  // erf 4 rounds to 1
+  return odd(s, value, 4, (a) => {
+    const z = s.temp();
+    // prettier-ignore
+    const P = [0.12837917, -0.37612626, 0.112835854, -0.026853811, 0.0051883277, -0.00080101925, 0.00007853858];
+    // prettier-ignore
+    const Q = [0.00034151258, 1.1270893, 0.63814473, 0.10310682, -0.021838097, 0.002947667, -0.00018638009];
+    const near = multiplyAdd(s.target, a, polynomial(s, z, P), a);
+    const far = f32x4.sub(s.f32(1), expInRange(s, f32x4.neg(polynomial(s, a, Q))));
+    return [z.set(f32x4.mul(a, a)), v128.bitselect(near, far, f32x4.lt(a, s.f32(1)))];
+  });
 }

@@ -4,9 +4,10 @@
  * results are summed together, 64 rows at a time. The order is fixed by the shape.
  */
 import { bytesOf, type DType } from '@bax/core';
-import { type Code, f32, f32x4, f64, f64x2, i32, i32x4, type Local, loop, repeatWhile, v128, when } from '../assembler/index.ts';
+import { type Code, f32, f32x4, f64, f64x2, i32, i32x4, type Local, loop, repeatWhile, shuffle32, v128, when } from '../assembler/index.ts';
 import { defineKernel, type Kernel } from './kernel.ts';
 import { lanes as lanesOf } from './lanes.ts';
+import { acrossLanes } from './rows.ts';
 import { Scope } from './scope.ts';
 
 export type ReduceOp = 'sum' | 'max';
@@ -22,17 +23,10 @@ function joiner(op: ReduceOp, type: DType): (a: Code, b: Code) => Code {
   if (op === 'sum') return vectors[type].add;
   return type === 'i32' ? i32x4.max_s : vectors[type].max;
 }
+/** The two halves of v exchanged. */
+const swapHalves = (v: Code): Code => shuffle32(v, v, [2, 3, 0, 1]);
 const constant = (s: Scope, type: DType, value: number): Local =>
   type === 'f32' ? s.f32(value) : type === 'f64' ? s.f64(value) : s.i32(value);
-
-/** All lanes of v joined, in each lane. */
-export function acrossLanes(s: Scope, type: DType, join: (a: Code, b: Code) => Code, v: Code): Code {
-  const t = s.temp();
-  const swap = (by: 1 | 2): Code =>
-    [t, t, 0xfd, 0x0d, ...Array.from({ length: 16 }, (_, i) => i ^ (by * 4))]; // lanes i and i ^ by trade places
-  const halves = t.set(join(t, swap(2)));
-  return type === 'f64' ? [t.set(v), halves, t] : [t.set(v), halves, join(t, swap(1))];
-}
 
 /** Rows of `length` elements side by side, `row` bytes apart, to results `to` bytes apart. Units: rows. */
 function alongKernel(op: ReduceOp, type: DType): Kernel {
@@ -50,7 +44,7 @@ function alongKernel(op: ReduceOp, type: DType): Kernel {
       const zero = constant(s, type, start(op, type));
       const vector = lanes.width * size;
       const index = type === 'f64' ? [i32x4.consts(0, 0, 1, 1)] : [i32x4.consts(0, 1, 2, 3)];
-      const result = acrossLanes(s, type, join, total);
+      const result = type === 'f64' ? join(total, swapHalves(total)) : acrossLanes(s, join, total);
       const body = loop(unit, unit, to, i32.const(1), [
         p.set(i32.add(args.x, i32.mul(unit, args.row))),
         total.set(zero),

@@ -1,0 +1,109 @@
+/** Softmax and its logarithm along rows, and their gradients. Units: rows. Steps in bytes. */
+import { type Code, f32x4, i32, type Local, loop } from '../assembler/index.ts';
+import { defineKernel, type Kernel } from './kernel.ts';
+import { exp, log } from './math.ts';
+import { acrossLanes, forVectors, total } from './rows.ts';
+import { Scope } from './scope.ts';
+
+/** Sets `top` to the largest of a row and `sum` to Σ e^(x − top), both in all lanes; `write` may store each e^(x − top). */
+export function topAndSum(
+  s: Scope,
+  n: Local,
+  x: Code,
+  [p, q]: readonly [Local, Local],
+  [top, sum]: readonly [Local, Local],
+  y?: Code,
+): Code {
+  const power = s.temp();
+  return [
+    top.set(s.f32(-Infinity)),
+    forVectors(s, n, [p], [x], (v) => top.set(f32x4.max(top, v.existing(v.load(p), s.f32(-Infinity))))),
+    top.set(acrossLanes(s, f32x4.max, top)),
+    sum.set(s.f32(0)),
+    forVectors(s, n, y === undefined ? [p] : [p, q], y === undefined ? [x] : [x, y], (v) => [
+      power.set(exp(s, f32x4.sub(v.load(p), top))),
+      sum.set(f32x4.add(sum, v.existing(power, s.f32(0)))),
+      y === undefined ? [] : v.store(q, power),
+    ]),
+    sum.set(total(s, sum)),
+  ];
+}
+
+/** y = e^(x − max) / Σ e^(x − max). */
+export const softmaxKernel: Kernel = defineKernel(
+  'softmax',
+  { x: 'i32', xRow: 'i32', y: 'i32', yRow: 'i32', n: 'i32' },
+  ({ target, f, args, from: row, to }) => {
+    const s = new Scope(f, target);
+    const [x, y, p, q] = [f.local('px'), f.local('py'), f.local('p'), f.local('q')];
+    const [top, sum] = [s.temp(), s.temp()];
+    const body = loop(row, row, to, i32.const(1), [
+      x.set(i32.add(args.x, i32.mul(row, args.xRow))),
+      y.set(i32.add(args.y, i32.mul(row, args.yRow))),
+      topAndSum(s, args.n, x, [p, q], [top, sum], y),
+      forVectors(s, args.n, [q], [y], (v) => v.store(q, f32x4.div(v.load(q), sum))),
+    ]);
+    return [s.before, body];
+  },
+);
+
+/** y = x − max − log Σ e^(x − max). */
+export const logSoftmaxKernel: Kernel = defineKernel(
+  'logSoftmax',
+  { x: 'i32', xRow: 'i32', y: 'i32', yRow: 'i32', n: 'i32' },
+  ({ target, f, args, from: row, to }) => {
+    const s = new Scope(f, target);
+    const [x, y, p, q] = [f.local('px'), f.local('py'), f.local('p'), f.local('q')];
+    const [top, sum] = [s.temp(), s.temp()];
+    const body = loop(row, row, to, i32.const(1), [
+      x.set(i32.add(args.x, i32.mul(row, args.xRow))),
+      y.set(i32.add(args.y, i32.mul(row, args.yRow))),
+      topAndSum(s, args.n, x, [p, q], [top, sum]),
+      sum.set(log(s, sum)),
+      forVectors(s, args.n, [p, q], [x, y], (v) => v.store(q, f32x4.sub(f32x4.sub(v.load(p), top), sum))),
+    ]);
+    return [s.before, body];
+  },
+);
+
+const gradientArgs = { g: 'i32', gRow: 'i32', y: 'i32', yRow: 'i32', dx: 'i32', dxRow: 'i32', n: 'i32' } as const;
+
+/** dx = y (g − Σ g y). */
+export const softmaxGradKernel: Kernel = gradient(
+  'softmaxGrad',
+  (g, y) => f32x4.mul(g, y),
+  (_, g, y, sum) => f32x4.mul(y, f32x4.sub(g, sum)),
+);
+/** dx = g − e^y Σ g. */
+export const logSoftmaxGradKernel: Kernel = gradient(
+  'logSoftmaxGrad',
+  (g) => g,
+  (s, g, y, sum) => f32x4.sub(g, f32x4.mul(exp(s, y), sum)),
+);
+
+function gradient(
+  name: string,
+  term: (g: Code, y: Code) => Code,
+  result: (s: Scope, g: Code, y: Code, sum: Code) => Code,
+): Kernel {
+  return defineKernel(name, gradientArgs, ({ target, f, args, from: row, to }) => {
+    const s = new Scope(f, target);
+    const [g, y, dx] = [f.local('pg'), f.local('py'), f.local('pdx')];
+    const [p, q, r] = [f.local('p'), f.local('q'), f.local('r')];
+    const sum = s.temp();
+    const body = loop(row, row, to, i32.const(1), [
+      g.set(i32.add(args.g, i32.mul(row, args.gRow))),
+      y.set(i32.add(args.y, i32.mul(row, args.yRow))),
+      dx.set(i32.add(args.dx, i32.mul(row, args.dxRow))),
+      sum.set(s.f32(0)),
+      forVectors(s, args.n, [p, q], [g, y], (v) =>
+        sum.set(f32x4.add(sum, v.existing(term(v.load(p), v.load(q)), s.f32(0)))),
+      ),
+      sum.set(total(s, sum)),
+      forVectors(s, args.n, [p, q, r], [g, y, dx], (v) =>
+        v.store(r, result(s, v.load(p), v.load(q), sum)),
+      ),
+    ]);
+    return [s.before, body];
+  });
+}
