@@ -150,13 +150,22 @@ export function derivative(y: Expr, index: number): Expr {
   return d(y);
 }
 
-/** The expression with its leaves replaced: substitution is how expressions compose. */
-export function substitute(y: Expr, leaf: (node: Expr) => Expr): Expr {
+/**
+ * The expression with its leaves replaced: substitution is how expressions compose. `exact` keeps every operation, also
+ * those that algebra would leave out (0 · x is 0, but not of NaN).
+ */
+export function substitute(
+  y: Expr,
+  leaf: (node: Expr) => Expr,
+  { exact = false }: { readonly exact?: boolean } = {},
+): Expr {
   const done = new Map<Expr, Expr>();
   const walk = (node: Expr): Expr => {
     let result = done.get(node);
     if (result) return result;
-    result = node.kind === 'call' ? rebuild(node.fn, node.args.map(walk)) : leaf(node);
+    if (node.kind !== 'call') result = leaf(node);
+    else if (exact) result = call(node.fn, ...node.args.map(walk));
+    else result = rebuild(node.fn, node.args.map(walk));
     done.set(node, result);
     return result;
   };
@@ -183,6 +192,18 @@ export function inputsOf(...ys: Expr[]): number[] {
   };
   ys.forEach(walk);
   return [...found].sort((a, b) => a - b);
+}
+
+/** How many different nodes the expressions are made of. */
+export function countNodes(...ys: Expr[]): number {
+  const seen = new Set<Expr>();
+  const walk = (node: Expr): void => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    if (node.kind === 'call') node.args.forEach(walk);
+  };
+  ys.forEach(walk);
+  return seen.size;
 }
 
 const functions = new Map<string, ScalarFn>();

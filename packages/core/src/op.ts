@@ -119,7 +119,7 @@ export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): rea
     outputs = allocate();
     op.run(backend, inputs.map((x) => x.view), outputs.map((y) => y.view), attrs); // prettier-ignore
   } else {
-    if (tracked && !op.vjp) return toList(op.compose!(inputs, attrs));
+    if (tracked && !op.vjp) return composite(() => toList(op.compose!(inputs, attrs)));
     outputs = fusedOutputs(op, inputs, attrs, backend, allocate) ?? composed(op, inputs, attrs);
   }
   if (!op.view && !op.compose) observer?.(op.name, inputs, outputs, currentPath());

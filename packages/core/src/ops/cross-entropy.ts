@@ -1,11 +1,11 @@
-import { positions } from '../create.ts';
+import { constantLike, positions } from '../create.ts';
 import { apply, defineOp, type Draw, type Op, type Sample } from '../op.ts';
 import { sameShape, showShape, sizeOf } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { fail, like, wantFloat, wantIndex } from './check.ts';
 import { cast, div, eq, mul, ne, neg, sub, where } from './elementwise.ts';
 import { sum } from './reduce.ts';
-import { logSoftmax, softmax } from './softmax.ts';
+import { logSoftmax, softmax, softmaxGradOp } from './softmax.ts';
 import { reshape } from './view.ts';
 
 export interface CrossEntropyAttrs {
@@ -46,6 +46,15 @@ export const crossEntropyGradOp: Op<CrossEntropyAttrs> = defineOp({
     const valid = ne(reshape(targets!, [...targets!.shape, 1]), ignoreIndex);
     const difference = sub(softmax(logits!), cast(oneHot(logits!, targets!), logits!.dtype));
     return mul(where(valid, difference, 0), div(g!, validCount(targets!, ignoreIndex, logits!)));
+  },
+  vjp({ g: h, x: [g, logits, targets], attrs, index }) {
+    const { ignoreIndex } = attrs;
+    const one = constantLike(g!, 1);
+    if (index === 0) return sum(mul(h, apply(crossEntropyGradOp, [one, logits!, targets!], attrs)));
+    if (index === 2) return undefined;
+    const valid = ne(reshape(targets!, [...targets!.shape, 1]), ignoreIndex);
+    const change = apply(softmaxGradOp, [h, softmax(logits!)], { axis: logits!.rank - 1 });
+    return mul(where(valid, change, 0), div(g!, validCount(targets!, ignoreIndex, logits!)));
   },
   fused: 'crossEntropyGrad',
 });

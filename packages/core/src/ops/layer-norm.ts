@@ -18,7 +18,7 @@ function normalise(x: Tensor, eps: number): { unit: Tensor; rstd: Tensor } {
   return { unit: mul(centred, rstd), rstd };
 }
 const lastAxis = (draw: Draw): { shape: number[]; line: { shape: number[] }; attrs: NormAttrs } => {
-  const shape = [...draw.shape([0, 2]), draw.integer(2, 6)];
+  const shape = [...draw.shape([0, 2]), draw.integer(3, 6)];
   return { shape, line: { shape: shape.slice(-1) }, attrs: { eps: draw.pick([1e-5, 1e-2]) } };
 };
 

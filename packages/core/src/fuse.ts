@@ -1,0 +1,142 @@
+/**
+ * Fusion, for any backend: a map is held back, and if the next one reads its result, the two become one. A chain of
+ * elementwise ops so makes one pass over memory, and what only the chain needed is never written. Composing expressions
+ * is substitution, so the fused kernel gives the bits of its parts.
+ *
+ * What is fused depends on the sequence of calls alone: never on time, or on what is garbage.
+ */
+import type { Backend, BufferRef, View } from './backend.ts';
+import * as e from './expr.ts';
+import { sameShape, sizeOf } from './shape.ts';
+
+/** Beyond these a chain is cut: a kernel's arguments and registers are few. */
+const MOST_INPUTS = 8;
+const MOST_NODES = 96;
+
+const sameView = (a: View, b: View): boolean =>
+  a.buffer === b.buffer &&
+  a.offset === b.offset &&
+  sameShape(a.shape, b.shape) &&
+  sameShape(a.strides, b.strides);
+
+/** Maps that wait to run as one. */
+interface Chain {
+  readonly type: e.ScalarFn['type'];
+  readonly inputs: View[];
+  readonly scalars: number[];
+  readonly outputs: { view: View; value: e.Expr }[];
+}
+
+/** The same backend, which runs chains of maps as one. `base` must not be used beside it. */
+export function fuse<B extends Backend>(base: B): B {
+  let chain: Chain | undefined;
+
+  const flush = (): void => {
+    if (!chain) return;
+    const { type, inputs, scalars, outputs } = chain;
+    chain = undefined;
+    if (outputs.length === 0) return;
+    // Inputs that only dropped results needed are left out.
+    const used = e.inputsOf(...outputs.map(({ value }) => value));
+    const renumber = (leaf: e.Expr): e.Expr =>
+      leaf.kind === 'input' ? e.input(used.indexOf(leaf.index)) : leaf;
+    const renumbered = outputs.map(({ value }) => e.substitute(value, renumber, { exact: true }));
+    base.map(
+      e.scalarFn(type, used.length, scalars.length, renumbered),
+      used.map((i) => inputs[i]!),
+      outputs.map(({ view }) => view),
+      scalars,
+    );
+  };
+
+  /** Joins a map to the chain; false if it does not read the chain's results, or cannot be computed in one pass with it. */
+  const join = (
+    held: Chain,
+    fn: e.ScalarFn,
+    inputs: readonly View[],
+    outputs: readonly View[],
+    scalars: ArrayLike<number>,
+  ): boolean => {
+    if (fn.type !== held.type || !sameShape(outputs[0]!.shape, held.outputs[0]?.view.shape ?? []))
+      return false;
+    const resultIn = (view: View): e.Expr | undefined =>
+      held.outputs.find((o) => sameView(o.view, view) && o.view.buffer.type === fn.type)?.value;
+    const touches = (views: readonly View[], view: View): boolean =>
+      views.some((v) => v.buffer === view.buffer && !sameView(v, view));
+    const written = held.outputs.map(({ view }) => view);
+    let reads = false;
+    for (const x of inputs) {
+      if (resultIn(x)) reads = true;
+      else if (written.some((w) => w.buffer === x.buffer)) return false;
+    }
+    // In place is fine, element by element; anything else that overlaps is not.
+    for (const y of outputs)
+      if (touches(written, y) || touches(held.inputs, y) || touches(inputs, y)) return false;
+    const fresh = inputs.filter((x) => !resultIn(x) && !held.inputs.some((v) => sameView(v, x)));
+    if (!reads || held.inputs.length + fresh.length > MOST_INPUTS) return false;
+
+    const allInputs = [...held.inputs, ...fresh];
+    const values = inputs.map((x) => resultIn(x) ?? e.input(allInputs.findIndex((v) => sameView(v, x))));
+    const place = (leaf: e.Expr): e.Expr => {
+      if (leaf.kind === 'input') return values[leaf.index]!;
+      return leaf.kind === 'scalar' ? e.scalar(held.scalars.length + leaf.index) : leaf;
+    };
+    const results = fn.outputs.map((y) => e.substitute(y, place, { exact: true }));
+    const kept = held.outputs.filter(({ view }) => !outputs.some((y) => sameView(y, view)));
+    if (e.countNodes(...kept.map(({ value }) => value), ...results) > MOST_NODES) return false;
+    held.inputs.push(...fresh);
+    for (let i = 0; i < fn.scalars; i++) held.scalars.push(scalars[i]!);
+    held.outputs.splice(
+      0,
+      held.outputs.length,
+      ...kept,
+      ...outputs.map((view, i) => ({ view, value: results[i]! })),
+    );
+    return true;
+  };
+
+  const afterFlush =
+    <A extends unknown[], R>(method: (...args: A) => R): ((...args: A) => R) =>
+    (...args) => {
+      flush();
+      return method.apply(base, args);
+    };
+
+  const fused =
+    base.fused &&
+    Object.fromEntries(Object.entries(base.fused).map(([name, kernel]) => [name, afterFlush(kernel)]));
+  return {
+    ...base,
+    map(fn, inputs, outputs, scalars) {
+      if (chain && join(chain, fn, inputs, outputs, scalars)) return;
+      flush();
+      if (sizeOf(outputs[0]!.shape) === 0) return;
+      chain = {
+        type: fn.type,
+        inputs: [...inputs],
+        scalars: Array.from({ length: fn.scalars }, (_, i) => scalars[i]!),
+        outputs: outputs.map((view, i) => ({ view, value: fn.outputs[i]! })),
+      };
+    },
+    free(buffer: BufferRef) {
+      if (chain) {
+        chain.outputs.splice(
+          0,
+          chain.outputs.length,
+          ...chain.outputs.filter(({ view }) => view.buffer !== buffer),
+        );
+        if (chain.inputs.some((x) => x.buffer === buffer)) flush();
+      }
+      base.free(buffer);
+    },
+    write: afterFlush(base.write),
+    read: afterFlush(base.read),
+    ...(base.peek ? { peek: afterFlush(base.peek) } : {}),
+    reduce: afterFlush(base.reduce),
+    matmul: afterFlush(base.matmul),
+    gather: afterFlush(base.gather),
+    scatterAdd: afterFlush(base.scatterAdd),
+    random: afterFlush(base.random),
+    ...(fused ? { fused } : {}),
+  };
+}
