@@ -2,7 +2,19 @@
 import {
   type Arg, type ArgOptions, type Call, blockOf, calls, type CallOptions, openLayout, plainLayout, plainTensor, stridedTensor,
 } from '@bax/check'; // prettier-ignore
-import { apply, contiguous, fromHost, grad, noGrad, type Op, ops, sizeOf, type Tensor } from '@bax/core';
+import {
+  applyAll,
+  concat,
+  contiguous,
+  fromHost,
+  grad,
+  noGrad,
+  type Op,
+  ops,
+  reshape,
+  sizeOf,
+  type Tensor,
+} from '@bax/core';
 import fc from 'fast-check';
 import { runs } from './runs.ts';
 
@@ -28,10 +40,22 @@ export const plainInputs = ({ args }: Call, options: ArgOptions): Tensor[] =>
 export const stridedInputs = ({ args }: Call, options: ArgOptions): Tensor[] =>
   args.map((a) => stridedTensor(a, options));
 
-/** The op on these inputs. A reshape that strides do not allow is one of a copy, as its public function makes it. */
-export function run({ op, attrs }: Pick<Call, 'op' | 'attrs'>, inputs: readonly Tensor[]): Tensor {
+/** All results of the op. A reshape that strides do not allow is one of a copy, as its public function makes it. */
+export function runAll(
+  { op, attrs }: Pick<Call, 'op' | 'attrs'>,
+  inputs: readonly Tensor[],
+): readonly Tensor[] {
   const ready = op.view && !op.view(inputs[0].view, attrs) ? inputs.map(contiguous) : inputs;
-  return apply(op, ready, attrs);
+  return applyAll(op, ready, attrs);
+}
+/** The op's result; of several results all in one line. */
+export function run(call: Pick<Call, 'op' | 'attrs'>, inputs: readonly Tensor[]): Tensor {
+  const outputs = runAll(call, inputs);
+  if (outputs.length === 1) return outputs[0];
+  const flat = outputs.map((y) => reshape(y, [y.size]));
+  const all = concat(flat);
+  if (!all.tracked) free(...flat, ...outputs);
+  return all;
 }
 /** Without a tape. */
 export const untaped = (call: Call, inputs: readonly Tensor[]): Tensor => noGrad(() => run(call, inputs));

@@ -88,6 +88,9 @@ function walk(
     if (sofar && !options.createGraph) [sofar, g].forEach((t) => t.dispose());
   };
   const windowed = new Set<Tensor>();
+  const firstUse = new Map<Tensor, TapeRecord>();
+  for (const record of records)
+    for (const x of record.inputs) if (x.tapeOwned && !firstUse.has(x)) firstUse.set(x, record);
   for (const record of records.reverse()) {
     if (record.op.window && !options.createGraph) addWindow(record, gradients, leads, windowed);
     else if (record.outputs.some((y) => gradients.has(y)))
@@ -103,6 +106,7 @@ function walk(
       y.record = undefined;
       if (y !== loss && !y.kept && !wanted.has(y)) y.dispose(CONSUMED);
     }
+    if (consume) for (const x of record.inputs) if (firstUse.get(x) === record) x.dispose(CONSUMED);
   }
   return params.map((p, i) => {
     const g = gradients.get(p);

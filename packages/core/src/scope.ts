@@ -5,6 +5,8 @@ interface Owned {
   readonly kept: boolean;
   readonly taped: boolean;
   readonly record: object | undefined;
+  requiresGrad: boolean;
+  tapeOwned: boolean;
   dispose(reason: string): void;
 }
 
@@ -55,6 +57,8 @@ function run<T>(f: () => T, tapes: boolean): T {
   const parent = open.at(-1);
   for (const t of mine) {
     if (t.kept) continue;
+    // A constant that a composite made for its tape: nobody else knows it, so it goes when the tape does.
+    if (tapes && t.taped && !out.has(t) && !t.record && !t.requiresGrad) t.tapeOwned = true;
     if (out.has(t) || (tapes && t.taped)) parent?.add(t);
     else t.dispose(ENDED);
   }

@@ -26,6 +26,8 @@ export class Tensor {
   kept = false;
   /** A record names it, as an input or an output. */
   taped = false;
+  /** Made for a tape alone: freed when `grad` consumes it. */
+  tapeOwned = false;
   readonly hold: Hold;
 
   constructor(view: View, memory: Memory) {

@@ -2,7 +2,7 @@ import { assertSameBits, type Call } from '@bax/check';
 import { noGrad, ops, sizeOf } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import { describe, expect, test } from 'vitest';
-import { everyOp, forCalls, free, plainInputs, run } from '../../support/calls.ts';
+import { everyOp, forCalls, free, plainInputs, read, run, runAll } from '../../support/calls.ts';
 
 const backend = cpu();
 
@@ -24,18 +24,19 @@ describe.each(everyOp)('%s', (_, op) => {
     await forCalls(op, { mode: 'real', runs: 60 }, async (call: Call) => {
       const inputs = plainInputs(call, { dtype: 'f32', backend });
       const specs = op.out(inputs, call.attrs);
-      const y = noGrad(() => run(call, inputs));
-      expect({ shape: y.shape, dtype: y.dtype }).toEqual(specs[0]);
-      const values = await y.data();
-      expect(values).toHaveLength(sizeOf(y.shape));
-      expect(y.backend).toBe(backend);
+      const ys = noGrad(() => runAll(call, inputs));
+      expect(ys.map(({ shape, dtype }) => ({ shape, dtype }))).toEqual(specs);
+      const values = await read(ys);
+      values.forEach((v, i) => expect(v).toHaveLength(sizeOf(specs[i].shape)));
+      for (const y of ys) expect(y.backend).toBe(backend);
       if (op.compose) {
         const composed = noGrad(() => op.compose!(inputs, call.attrs));
         const list = Array.isArray(composed) ? composed : [composed];
         expect(list.map(({ shape, dtype }) => ({ shape, dtype }))).toEqual(specs);
-        assertSameBits(await list[0].data(), values, `${op.name} and its composition`);
+        for (const [i, y] of list.entries())
+          assertSameBits(await y.data(), values[i], `${op.name} and its composition`);
       }
-      free(...inputs, y);
+      free(...inputs, ...ys);
     });
   });
 
