@@ -1,6 +1,5 @@
 /** The base's README.md: what a person needs to know before using it. */
-import { generate, type Gpt2, type Tokenizer } from 'bax';
-import type { RunState } from './checkpoint.ts';
+import { generate, type Gpt2, type RunState, type Tokenizer } from 'bax';
 import { clock, count } from './progress.ts';
 
 export interface CardFacts {
@@ -13,6 +12,8 @@ export interface CardFacts {
   readonly batch: number;
   readonly lr: number;
   readonly command: string;
+  /** Where it was trained: the backend's adapter, in words. */
+  readonly adapter: string;
 }
 
 export async function modelCard(facts: CardFacts): Promise<string> {
@@ -50,7 +51,7 @@ it is made to learn from, not to be relied on.
 | training | ${count(run.step)} steps of ${batch} × ${n_positions} tokens, ${count(seen)} tokens seen (${(seen / trainTokens).toFixed(2)} epochs) |
 | optimiser | AdamW, highest learning rate ${facts.lr}, β = (0.9, 0.95), weight decay 0.1 on matrices, gradient norm clipped at 1, warm-up then cosine |
 | validation perplexity | ${facts.validationPerplexity.toFixed(1)} over all held-out tokens |
-| cost | ${clock(run.seconds)} minutes on one CPU core in plain TypeScript |
+| cost | ${clock(run.seconds)} minutes (${facts.adapter}) |
 
 \`\`\`
 ${facts.command}

@@ -6,11 +6,10 @@
  *   npm run pretrain -- --out .bax-out/base
  */
 import {
-  adamW, BaxError, createGpt2, device, gpt2Config, key, loadTokenizer, perplexity, randomWindows, saveGpt2, train, trainBpe, warmupCosine,
-  writeTokenizer, type DeviceName, type TextBatch, type Tokenizer, type WritableFolder,
+  adamW, BaxError, createGpt2, device, gpt2Config, key, loadCheckpoint, loadTokenizer, perplexity, randomWindows, saveCheckpoint, saveGpt2, train,
+  trainBpe, warmupCosine, writeTokenizer, type DeviceName, type RunState, type TextBatch, type Tokenizer, type WritableFolder,
 } from 'bax'; // prettier-ignore
 import { openFolder } from 'bax/node';
-import { loadCheckpoint, saveCheckpoint, type RunState } from './checkpoint.ts';
 import { stateOfTheUnion, tokenize } from './corpora.ts';
 import { flagLines, readFlags } from './flags.ts';
 import { modelCard } from './model-card.ts';
@@ -21,7 +20,7 @@ const command = {
   name: 'npm run pretrain',
   flags: {
     out: { value: '.bax-out/base', help: 'directory of the model and its checkpoint' },
-    device: { value: 'auto', help: 'where to compute: auto or cpu' },
+    device: { value: 'auto', help: 'where to compute: auto, wasm or cpu' },
     steps: { value: '1500', help: 'optimiser steps', ...size },
     batch: { value: '8', help: 'windows of text in a step', ...size },
     lr: { value: '0.002', help: 'highest learning rate', range: [0, 10] },
@@ -60,7 +59,7 @@ const settings = JSON.stringify({ steps, batch, lr, vocab, seed, ...shape });
 const CHECKPOINT_EVERY = 50;
 const progress = progressLine();
 
-await device(args.text('device') as DeviceName);
+const { info } = await device(args.text('device') as DeviceName);
 const out = await openFolder(args.text('out'), { create: true });
 const corpus = stateOfTheUnion();
 const tokenizer = await ownTokenizer(out);
@@ -157,6 +156,7 @@ async function publish(): Promise<void> {
     batch,
     lr,
     command,
+    adapter: info.adapter,
   });
   await out.write('README.md', [new TextEncoder().encode(card)]);
   console.log(`validation perplexity ${validationPerplexity.toFixed(1)}; the model is in ${out.name}`);

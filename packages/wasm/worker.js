@@ -5,7 +5,8 @@
  */
 
 // Indices of the control words: src/threads/control.ts.
-const [JOB, OPEN, ACTIVE, NEXT, UNITS, CHUNK, KERNEL, SCRATCH, SCRATCH_BYTES, FAILED, STOP, TABLE] = Array(12).keys();
+const [JOB, OPEN, ACTIVE, NEXT, UNITS, CHUNK, KERNEL, SCRATCH, SCRATCH_BYTES, FAILED, STOP, TABLE] =
+  Array(12).keys();
 /** Where a kernel's arguments are: src/machine.ts. */
 const ARGS = 128;
 
@@ -23,7 +24,7 @@ function work({ memory, control, thread }) {
     kernels[id] = /** @type {any} */ (exports).run;
   };
 
-  for (let seen = 0; ; ) {
+  for (let seen = 0; ;) {
     Atomics.wait(c, JOB, seen);
     seen = Atomics.load(c, JOB);
     if (Atomics.load(c, STOP)) return;

@@ -21,7 +21,9 @@ export const nodeProcess = (): NodeProcess | undefined => {
 };
 
 /** Whether the engine takes a function that does this. */
-function validates(code: (zero: ReturnType<typeof f32x4.const>) => Parameters<typeof v128.store>[1]): boolean {
+function validates(
+  code: (zero: ReturnType<typeof f32x4.const>) => Parameters<typeof v128.store>[1],
+): boolean {
   if (typeof WebAssembly === 'undefined') return false;
   const f = new Func('run');
   f.body = v128.store(i32.const(0), code(f32x4.const(0)));

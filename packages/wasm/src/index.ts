@@ -4,7 +4,7 @@
  *
  * From a scalar expression to the bytes of its kernel: core's expr.ts, kernels/map.ts, assembler/.
  */
-import { BaxError, type Backend, bytesOf, sizeOf, type View } from '@bax/core';
+import { BaxError, type Backend, bytesOf, fuse, sizeOf, type View } from '@bax/core';
 import { fused } from './calls/fused.ts';
 import { gather, scatterAdd } from './calls/gather.ts';
 import { map } from './calls/map.ts';
@@ -18,6 +18,9 @@ import { addressOf, LinearMemory, type WasmBuffer } from './memory.ts';
 import { Pool } from './threads/pool.ts';
 
 export type { KernelRun };
+
+/** 16 MiB to begin with. */
+const INITIAL_PAGES = 256;
 
 export interface WasmOptions {
   /**
@@ -52,17 +55,31 @@ export function isSupported(): boolean {
  */
 export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
   if (!isSupported())
-    throw new BaxError('wasm: this engine runs no WebAssembly with SIMD (or a Content-Security-Policy forbids it); use cpu');
+    throw new BaxError(
+      'wasm: this engine runs no WebAssembly with SIMD (or a Content-Security-Policy forbids it); use cpu',
+    );
   const fma = options.fma === false ? false : hasFma();
-  if (options.fma && !fma) throw new BaxError('wasm: this engine has no fused multiply-add; leave out { fma: true }');
+  if (options.fma && !fma)
+    throw new BaxError('wasm: this engine has no fused multiply-add; leave out { fma: true }');
   const threads = threadsOf(options.threads);
+  try {
+    return await open(threads, fma);
+  } catch (error) {
+    // Only who asked for threads is told that there are none: a page's policy may forbid workers.
+    if (threads === 1 || options.threads !== undefined) throw error;
+    return open(1, fma);
+  }
+}
 
-  const sharedMemory = threads > 1;
-  const initial = 256; // pages: 16 MiB
-  const memory = new LinearMemory(new WebAssembly.Memory({ initial, maximum: MAX_PAGES, shared: sharedMemory }), RESERVED);
-  const machine = new Machine(memory, { fma, sharedMemory });
-  if (threads > 1) machine.pool = await Pool.start(memory.wasm, threads, TABLE);
-  return backend(machine);
+async function open(threads: number, fma: boolean): Promise<WasmBackend> {
+  const shared = threads > 1;
+  const memory = new LinearMemory(
+    new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared }),
+    RESERVED,
+  );
+  const machine = new Machine(memory, { fma, sharedMemory: shared });
+  if (shared) machine.pool = await Pool.start(memory.wasm, threads, TABLE);
+  return fuse(backend(machine));
 }
 
 function threadsOf(wanted: number | undefined): number {
@@ -100,7 +117,8 @@ function backend(machine: Machine): WasmBackend {
       array.set(data, at);
       memory.dropPacks(buffer as WasmBuffer);
     },
-    read: async (buffer, at = 0, length = buffer.length - at) => memory.arrayOf(buffer).slice(at, at + length),
+    read: async (buffer, at = 0, length = buffer.length - at) =>
+      memory.arrayOf(buffer).slice(at, at + length),
     peek: (buffer) => memory.arrayOf(buffer),
     map(fn, inputs, outputs, scalars) {
       written(outputs);
@@ -126,7 +144,12 @@ function backend(machine: Machine): WasmBackend {
       written([out]);
       const words = sizeOf(out.shape);
       const address = addressOf(out.buffer) + out.offset * bytesOf('i32');
-      machine.run(randomKernel, [key[0], key[1], address, words], Math.ceil(words / RANDOM_WORDS), 16 * words);
+      machine.run(
+        randomKernel,
+        [key[0], key[1], address, words],
+        Math.ceil(words / RANDOM_WORDS),
+        16 * words,
+      );
     },
     fused: fused(machine),
     memory: () => memory.report(),

@@ -72,7 +72,8 @@ export class Machine {
   }
 
   #write({ args: types, name }: Kernel, values: ArrayLike<number>): void {
-    if (types.length * SLOT > ARGS_BYTES) throw new Error(`wasm: ${name} has too many arguments: ${types.length}`);
+    if (types.length * SLOT > ARGS_BYTES)
+      throw new Error(`wasm: ${name} has too many arguments: ${types.length}`);
     const { i32, f32, f64 } = this.memory;
     for (let i = 0, at = ARGS / SLOT; i < types.length; i++, at++) {
       const type = types[i];
@@ -85,7 +86,9 @@ export class Machine {
   #compile(kernel: Kernel): Compiled {
     const bytes = kernel.bytes(this.target);
     const module = new WebAssembly.Module(bytes);
-    const instance = new WebAssembly.Instance(module, { host: { memory: this.memory.wasm, ...hostFunctions } });
+    const instance = new WebAssembly.Instance(module, {
+      host: { memory: this.memory.wasm, ...hostFunctions },
+    });
     const callsHost = WebAssembly.Module.imports(module).some(({ kind }) => kind === 'function');
     const id = this.pool && !callsHost && this.#ids < KERNELS ? this.#teach(bytes) : undefined;
     const compiled = { run: instance.exports.run as Run, id };

@@ -160,7 +160,12 @@ export class LinearMemory {
 
   /** Packed copies count as pooled: they could be made again. */
   report(): MemoryReport {
-    return { live: this.#live, pooled: this.#pooled + this.#packed, peak: this.#peak, buffers: this.#buffers };
+    return {
+      live: this.#live,
+      pooled: this.#pooled + this.#packed,
+      peak: this.#peak,
+      buffers: this.#buffers,
+    };
   }
 
   #extend(block: number): number {

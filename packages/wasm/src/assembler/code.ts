@@ -134,7 +134,8 @@ export class Func implements Callable {
   }
   /** All parameters come before the first local. */
   param(name: string, type: ValueType = 'i32'): Local {
-    if (this.#locals.length > 0) throw new Error(`wasm: parameter ${name} of ${this.name} comes after a local`);
+    if (this.#locals.length > 0)
+      throw new Error(`wasm: parameter ${name} of ${this.name} comes after a local`);
     return push(this.#params, new Local(name, type, this.#params.length));
   }
   local(name: string, type: ValueType = 'i32'): Local {

@@ -31,7 +31,14 @@ const store =
 const simdLoad = (number: number): Load => load(0xfd, ...unsigned(number));
 const loadLane =
   (number: number) =>
-  (address: Code, vector: Code, lane: number): Code => [address, vector, 0xfd, ...unsigned(number), ...access(0), lane];
+  (address: Code, vector: Code, lane: number): Code => [
+    address,
+    vector,
+    0xfd,
+    ...unsigned(number),
+    ...access(0),
+    lane,
+  ];
 const storeLane =
   (number: number) =>
   (address: Code, vector: Code, lane: number, offset = 0): Code => [

@@ -18,9 +18,15 @@ const SECTION = { type: 1, import: 2, function: 3, export: 7, code: 10 } as cons
 const MAGIC_AND_VERSION = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]; // "\0asm", 1
 
 const sized = (bytes: readonly number[]): number[] => [...unsigned(bytes.length), ...bytes];
-const vector = (items: readonly (readonly number[])[]): number[] => [...unsigned(items.length), ...items.flat()];
+const vector = (items: readonly (readonly number[])[]): number[] => [
+  ...unsigned(items.length),
+  ...items.flat(),
+];
 const text = (value: string): number[] => sized([...value].map((c) => c.charCodeAt(0)));
-const section = (id: number, items: readonly (readonly number[])[]): number[] => [id, ...sized(vector(items))];
+const section = (id: number, items: readonly (readonly number[])[]): number[] => [
+  id,
+  ...sized(vector(items)),
+];
 
 /** The bytes of a module: what `WebAssembly.Module` takes. */
 export function assemble({ sharedMemory, imports = [], functions }: ModuleSpec): Uint8Array<ArrayBuffer> {

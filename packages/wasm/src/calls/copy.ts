@@ -13,7 +13,10 @@ export function copyInto(machine: Machine, view: View, type: DType | Storage, ou
     offset: 0,
   };
   const compute = (['f64', 'f32', 'i32'] as const).find(
-    (t) => (t === view.buffer.type || t === type) && reads[t].includes(view.buffer.type) && writes[t].includes(type),
+    (t) =>
+      (t === view.buffer.type || t === type) &&
+      reads[t].includes(view.buffer.type) &&
+      writes[t].includes(type),
   );
   if (!compute) throw new Error(`wasm: cannot copy ${view.buffer.type} to ${type}`);
   map(machine, e.scalarFn(compute, 1, 0, [e.input(0)]), [view], [to], []);

@@ -53,7 +53,12 @@ const scratchLine = (machine: Machine, n: number): View => ({
 });
 
 /** How many targets count; undefined if the kernels do not take the case: no f32, or a target that is no class. */
-function countOf(machine: Machine, logits: View, targets: View, { ignoreIndex }: CrossEntropyAttrs): number | undefined {
+function countOf(
+  machine: Machine,
+  logits: View,
+  targets: View,
+  { ignoreIndex }: CrossEntropyAttrs,
+): number | undefined {
   if (!allF32(logits) || sizeOf(logits.shape) === 0) return undefined;
   const [labels, free] = dense(machine, targets);
   const all = machine.memory.arrayOf(labels.buffer as WasmBuffer & { type: 'i32' });

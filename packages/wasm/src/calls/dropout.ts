@@ -10,7 +10,15 @@ export const dropout = (machine: Machine): Record<string, FusedKernel> => ({
     const { p, key } = attrs as DropoutAttrs;
     const words = sizeOf(x.shape);
     const [source, free] = dense(machine, x);
-    const args = [key[0], key[1], addressIn(source), addressIn(y), words, Math.round(p * 2 ** 24), 1 / (1 - p)];
+    const args = [
+      key[0],
+      key[1],
+      addressIn(source),
+      addressIn(y),
+      words,
+      Math.round(p * 2 ** 24),
+      1 / (1 - p),
+    ];
     machine.run(dropoutKernel, args, Math.ceil(words / RANDOM_WORDS), 16 * words);
     free();
     return true;

@@ -1,4 +1,13 @@
-import { expandView, type FusedKernel, type LoraLinearAttrs, permuteView, reshapeView, sizeOf, sliceView, type View } from '@bax/core';
+import {
+  expandView,
+  type FusedKernel,
+  type LoraLinearAttrs,
+  permuteView,
+  reshapeView,
+  sizeOf,
+  sliceView,
+  type View,
+} from '@bax/core';
 import type { Machine } from '../machine.ts';
 import type { WasmBuffer } from '../memory.ts';
 import { copyInto } from './copy.ts';

@@ -1,7 +1,7 @@
 import { bytesOf, collapse, type ScalarFn, sizeOf, type Storage, type View } from '@bax/core';
 import type { Kernel } from '../kernels/kernel.ts';
 import { reads, writes } from '../kernels/lanes.ts';
-import { mapKernel, type Operand, ROW_AXES, type Step } from '../kernels/map.ts';
+import { costOf, mapKernel, type Operand, ROW_AXES, type Step } from '../kernels/map.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf, type WasmBuffer } from '../memory.ts';
 import { copyInto } from './copy.ts';
@@ -43,7 +43,7 @@ export function map(
   const rows = sizeOf(rowAxes);
 
   const operands = views.map((v, i): Operand => ({ storage: v.buffer.type, step: stepOf(steps[i]) }));
-  const kernel = kernelOf(fn, operands, inputs.length);
+  const { kernel, cost } = kernelOf(fn, operands, inputs.length);
   const args = [length, rows - 1, lastLength, rowAxes[1], rowAxes[2]];
   const [first, perOperand] = [args.length, 2 + ROW_AXES];
   views.forEach((_, i) => args.push(0, ...rowSteps[i].map((s) => s * sizes[i]), steps[i] * sizes[i]));
@@ -57,7 +57,7 @@ export function map(
       for (let axis = 0; axis < index.length; axis++) at += index[axis] * strides[i][axis] * sizes[i];
       args[first + perOperand * i] = at;
     });
-    machine.run(kernel, args, rows, elements);
+    machine.run(kernel, args, rows, elements * cost);
   });
 }
 
@@ -93,12 +93,20 @@ export function forEachIndex(shape: readonly number[], visit: (index: readonly n
   }
 }
 
-const kernels = new Map<string, Kernel>();
+interface Mapped {
+  readonly kernel: Kernel;
+  /** Of an element, in multiplications. */
+  readonly cost: number;
+}
+const kernels = new Map<string, Mapped>();
 /** One kernel for each function and way in which its operands lie. */
-function kernelOf(fn: ScalarFn, operands: readonly Operand[], inputs: number): Kernel {
+function kernelOf(fn: ScalarFn, operands: readonly Operand[], inputs: number): Mapped {
   let key = fn.key;
   for (const { storage, step } of operands) key += ` ${storage}${step}`;
-  let kernel = kernels.get(key);
-  if (!kernel) kernels.set(key, (kernel = mapKernel(fn, operands.slice(0, inputs), operands.slice(inputs))));
-  return kernel;
+  let mapped = kernels.get(key);
+  if (!mapped) {
+    const kernel = mapKernel(fn, operands.slice(0, inputs), operands.slice(inputs));
+    kernels.set(key, (mapped = { kernel, cost: costOf(fn) }));
+  }
+  return mapped;
 }

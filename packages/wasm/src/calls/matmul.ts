@@ -1,7 +1,15 @@
 /** Chooses how a product is computed, by its shape and strides alone. */
 import { collapse, type MatmulOptions, offsetsOf, sizeOf, type Storage, type View } from '@bax/core';
 import { BLOCK_ROWS, COLUMNS, GEMM_SCRATCH } from '../kernels/gemm.ts';
-import { B_PACKED, B_ROWS, B_STRIDED, matmulKernel, matmulScratch, packKernel, plainMatmul } from '../kernels/matmul.ts';
+import {
+  B_PACKED,
+  B_ROWS,
+  B_STRIDED,
+  matmulKernel,
+  matmulScratch,
+  packKernel,
+  plainMatmul,
+} from '../kernels/matmul.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf, type Pack, sizeClass, type WasmBuffer } from '../memory.ts';
 import { copyInto, fill } from './copy.ts';
@@ -60,7 +68,14 @@ function tiled(machine: Machine, product: Product): void {
   const [row, column] = out.strides.slice(-2);
   // A tile's columns lie side by side. Where the result's rows do, or it is one column, the transposed product has that.
   if (m > 1 && row === 1 && (n === 1 || column !== 1))
-    return tiled(machine, { ...product, a: transposed(b), b: transposed(a), out: transposed(out), m: n, n: m });
+    return tiled(machine, {
+      ...product,
+      a: transposed(b),
+      b: transposed(a),
+      out: transposed(out),
+      m: n,
+      n: m,
+    });
   if (n > 1 && column !== 1) {
     const dense = copyInto(machine, out, 'f32');
     tiled(machine, { ...product, out: dense });
@@ -69,7 +84,8 @@ function tiled(machine: Machine, product: Product): void {
   }
   const batch = collapse(out.shape.slice(0, -2), [a, b, out].map((v) => v.strides.slice(0, -2))); // prettier-ignore
   const count = sizeOf(batch.shape);
-  if (count === 1 || batch.strides[1].every((stride) => stride === 0)) return sharedB(machine, product, batch, count);
+  if (count === 1 || batch.strides[1].every((stride) => stride === 0))
+    return sharedB(machine, product, batch, count);
   if (matmulScratch(product.k, n) > MOST_PACKED) {
     forEachIndex(batch.shape, (index) => {
       const at = (v: View, i: number): View => ({
@@ -96,11 +112,18 @@ function sharedB(machine: Machine, product: Product, batch: Batch, count: number
     return run(machine, product, batch, count, B_ROWS, undefined, blockRows, GEMM_SCRATCH);
   const { memory } = machine;
   const block = sizeClass(k * Math.ceil(n / COLUMNS) * COLUMNS * F32);
-  const packed = kept.pack.address || (kept.known ? memory.keepPack(kept.pack, block) : memory.take(block, 'a packed matrix'));
+  const packed =
+    kept.pack.address ||
+    (kept.known ? memory.keepPack(kept.pack, block) : memory.take(block, 'a packed matrix'));
   if (!kept.ready) {
     const [bRow, bColumn] = b.strides.slice(-2);
     const address = addressOf(b.buffer) + b.offset * F32;
-    machine.run(packKernel, [address, bRow * F32, bColumn * F32, k, n, packed], Math.ceil(n / COLUMNS), k * n);
+    machine.run(
+      packKernel,
+      [address, bRow * F32, bColumn * F32, k, n, packed],
+      Math.ceil(n / COLUMNS),
+      k * n,
+    );
   }
   run(machine, product, batch, count, B_PACKED, packed, blockRows, GEMM_SCRATCH);
   if (!kept.known) memory.give(packed, block);
@@ -155,14 +178,19 @@ function run(
   memory.give(table, tableBytes);
 }
 
-function plainly(machine: Machine, type: 'f64' | 'i32', { a, b, out, m, n, k, scale, accumulate }: Product): void {
+function plainly(
+  machine: Machine,
+  type: 'f64' | 'i32',
+  { a, b, out, m, n, k, scale, accumulate }: Product,
+): void {
   const bytes = type === 'f64' ? 8 : 4;
   const batch = collapse(out.shape.slice(0, -2), [a, b, out].map((v) => v.strides.slice(0, -2))); // prettier-ignore
   const steps = [a, b, out].map((v) => v.strides.slice(-2).map((s) => s * bytes));
   forEachIndex(batch.shape, (index) => {
     const [atA, atB, atOut] = [a, b, out].map(
       (v, i) =>
-        addressOf(v.buffer) + index.reduce((sum, x, axis) => sum + x * batch.strides[i][axis], v.offset) * bytes,
+        addressOf(v.buffer) +
+        index.reduce((sum, x, axis) => sum + x * batch.strides[i][axis], v.offset) * bytes,
     );
     const args = [atA, ...steps[0], atB, ...steps[1], atOut, ...steps[2], n, k, scale, accumulate ? 1 : 0];
     machine.run(plainMatmul[type], args, m, m * n * k);

@@ -18,7 +18,9 @@ export const allF32 = (...views: readonly View[]): boolean => views.every((v) =>
 
 /** Calls `f` with each view as rows along its last axis; a view that has none is copied first. */
 export function withRows(machine: Machine, views: readonly View[], f: (...rows: Rows[]) => void): void {
-  const held = views.map((v) => (rowStep(v) === undefined ? dense(machine, v) : ([v, () => undefined] as const)));
+  const held = views.map((v) =>
+    rowStep(v) === undefined ? dense(machine, v) : ([v, () => undefined] as const),
+  );
   f(...held.map(([v]) => rowsOf(v)));
   for (const [, free] of held) free();
 }
@@ -33,5 +35,10 @@ function rowStep({ shape, strides }: View): number | undefined {
 export function rowsOf(v: View): Rows {
   const n = v.shape.at(-1) ?? 1;
   const step = isContiguous(v) ? n : rowStep(v)!;
-  return { at: addressIn(v), step: step * bytesOf(v.buffer.type), count: n === 0 ? 0 : sizeOf(v.shape) / n, n };
+  return {
+    at: addressIn(v),
+    step: step * bytesOf(v.buffer.type),
+    count: n === 0 ? 0 : sizeOf(v.shape) / n,
+    n,
+  };
 }

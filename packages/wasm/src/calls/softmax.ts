@@ -1,6 +1,11 @@
 import type { Axis, FusedKernel } from '@bax/core';
 import type { Kernel } from '../kernels/kernel.ts';
-import { logSoftmaxGradKernel, logSoftmaxKernel, softmaxGradKernel, softmaxKernel } from '../kernels/softmax.ts';
+import {
+  logSoftmaxGradKernel,
+  logSoftmaxKernel,
+  softmaxGradKernel,
+  softmaxKernel,
+} from '../kernels/softmax.ts';
 import type { Machine } from '../machine.ts';
 import { allF32, withRows } from './rows.ts';
 

@@ -36,7 +36,11 @@ const partBytes = (keys: number, depth: number, width: number): Readonly<Record<
   keys: keys * padded(depth) * F32,
 });
 /** The offsets of the parts behind gemm's scratch, in the order of PARTS, and the bytes of all. */
-export function attentionScratch(keys: number, depth: number, width: number): { offsets: number[]; bytes: number } {
+export function attentionScratch(
+  keys: number,
+  depth: number,
+  width: number,
+): { offsets: number[]; bytes: number } {
   const sizes = partBytes(keys, depth, width);
   let at = GEMM_SCRATCH;
   const offsets = PARTS.map((part) => {
@@ -48,10 +52,13 @@ export function attentionScratch(keys: number, depth: number, width: number): { 
 }
 
 /** Steps along batch, head, time and depth, in bytes, and where the tensor begins. */
-const tensorArgs = (name: string): string[] => ['', 'Batch', 'Head', 'Time', 'Depth'].map((step) => `${name}${step}`);
+const tensorArgs = (name: string): string[] =>
+  ['', 'Batch', 'Head', 'Time', 'Depth'].map((step) => `${name}${step}`);
 const SHAPE = ['heads', 'group', 'queries', 'keys', 'depth', 'width', 'causal', 'scoreRow'] as const;
 const argsOf = (tensors: readonly string[]): Record<string, 'i32' | 'f32'> => ({
-  ...Object.fromEntries([...SHAPE, ...PARTS.map((p) => `${p}At`), ...tensors.flatMap(tensorArgs)].map((name) => [name, 'i32'])),
+  ...Object.fromEntries(
+    [...SHAPE, ...PARTS.map((p) => `${p}At`), ...tensors.flatMap(tensorArgs)].map((name) => [name, 'i32']),
+  ),
   scale: 'f32',
 });
 

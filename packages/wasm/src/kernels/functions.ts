@@ -43,7 +43,10 @@ const onHost =
     };
     const x = lanes === 'f64' ? f64x2 : f32x4;
     const rest = lanes === 'f64' ? [1] : [1, 2, 3];
-    return [named.map(([set]) => set), rest.reduce((v, i) => x.replace_lane(v, i, lane(i)), x.splat(lane(0)))];
+    return [
+      named.map(([set]) => set),
+      rest.reduce((v, i) => x.replace_lane(v, i, lane(i)), x.splat(lane(0))),
+    ];
   };
 
 const two =
@@ -95,7 +98,13 @@ const emitters: Readonly<Record<DType, Table>> = {
 };
 
 /** The code of one call of an expression. */
-export function emitCall(s: Scope, type: DType, fn: expr.Fn, args: readonly Code[], nodes: readonly Expr[]): Code {
+export function emitCall(
+  s: Scope,
+  type: DType,
+  fn: expr.Fn,
+  args: readonly Code[],
+  nodes: readonly Expr[],
+): Code {
   const emit = emitters[type][fn];
   if (!emit) throw new Error(`wasm: ${fn} is not defined for ${type}`);
   return emit(s, args, nodes);

@@ -12,11 +12,7 @@ export const gatherKernel: Kernel = defineKernel(
   ({ args: x, from: i, to }) => {
     const row = i32.load(i32.add(x.index, i32.mul(i, i32.const(4))));
     return loop(i, i, to, i32.const(1), [
-      memoryCopy(
-        i32.add(x.out, i32.mul(i, x.outRow)),
-        i32.add(x.table, i32.mul(row, x.tableRow)),
-        x.bytes,
-      ),
+      memoryCopy(i32.add(x.out, i32.mul(i, x.outRow)), i32.add(x.table, i32.mul(row, x.tableRow)), x.bytes),
     ]);
   },
 );
@@ -40,14 +36,23 @@ function scatterAddKernel(type: DType): Kernel {
       const body = loop(unit, unit, to, i32.const(1), [
         start.set(i32.mul(unit, i32.const(SCATTER_COLUMNS * size))),
         loop(i, i32.const(0), x.count, i32.const(1), [
-          p.set(i32.add(i32.add(x.out, start), i32.mul(i32.load(i32.add(x.index, i32.mul(i, i32.const(4)))), x.outRow))),
+          p.set(
+            i32.add(
+              i32.add(x.out, start),
+              i32.mul(i32.load(i32.add(x.index, i32.mul(i, i32.const(4)))), x.outRow),
+            ),
+          ),
           q.set(i32.add(i32.add(x.rows, start), i32.mul(i, x.row))),
           left.set(i32.sub(x.length, i32.mul(unit, i32.const(SCATTER_COLUMNS)))),
           when(i32.lt_u(i32.const(SCATTER_COLUMNS), left), left.set(i32.const(SCATTER_COLUMNS))),
           repeatWhile(
             [
               sum.set(add(v128.load(p), v128.load(q))),
-              when(i32.ge_u(left, whole), v128.store(p, sum), lanes.scatter(s, p, sum, type, i32.const(size), left)),
+              when(
+                i32.ge_u(left, whole),
+                v128.store(p, sum),
+                lanes.scatter(s, p, sum, type, i32.const(size), left),
+              ),
               p.set(i32.add(p, i32.const(lanes.width * size))),
               q.set(i32.add(q, i32.const(lanes.width * size))),
             ],

@@ -118,8 +118,20 @@ export function gemm(target: Target): Gemm {
 
   // A block is `rows` rows from `row0` on, and `depth` k from `k0` on; a tile begins at row i of the block and column j.
   const [row0, rows, k0, depth] = [f.local('row0'), f.local('rows'), f.local('k0'), f.local('depth')];
-  const [i, j, aBlock, bTile, adding] = [f.local('i'), f.local('j'), f.local('aBlock'), f.local('bTile'), f.local('adding')];
-  const [pa, pb, left, to, from] = [f.local('pa'), f.local('pb'), f.local('left'), f.local('to'), f.local('from')];
+  const [i, j, aBlock, bTile, adding] = [
+    f.local('i'),
+    f.local('j'),
+    f.local('aBlock'),
+    f.local('bTile'),
+    f.local('adding'),
+  ];
+  const [pa, pb, left, to, from] = [
+    f.local('pa'),
+    f.local('pb'),
+    f.local('left'),
+    f.local('to'),
+    f.local('from'),
+  ];
   const [r, c] = [f.local('r'), f.local('c')];
   const sums = [0, 1, 2, 3].map((y) => [f.local(`sum${y}0`, 'v128'), f.local(`sum${y}1`, 'v128')]);
   const [b0, b1] = [f.local('b0', 'v128'), f.local('b1', 'v128')];

@@ -97,7 +97,15 @@ function addresses(s: Scope, width: number, address: Code, step: Code, left: Cod
 }
 
 /** Writes lane after lane of already converted values, as long as they exist. */
-function scatterLanes(s: Scope, width: number, size: number, address: Code, bits: Code, step: Code, left: Code): Code {
+function scatterLanes(
+  s: Scope,
+  width: number,
+  size: number,
+  address: Code,
+  bits: Code,
+  step: Code,
+  left: Code,
+): Code {
   const [p, v] = [s.temp('i32'), s.temp()];
   const put = size === 8 ? v128.store64_lane : v128.store32_lane;
   return [

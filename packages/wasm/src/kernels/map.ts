@@ -4,7 +4,17 @@
  * once, into a local; so a chain of ops that was composed into one expression makes one pass over memory.
  */
 import { bytesOf, type DType, type Expr, type ScalarFn, type Storage } from '@bax/core';
-import { type Code, f32x4, f64x2, i32, i32x4, type Local, loop, repeatWhile, when } from '../assembler/index.ts';
+import {
+  type Code,
+  f32x4,
+  f64x2,
+  i32,
+  i32x4,
+  type Local,
+  loop,
+  repeatWhile,
+  when,
+} from '../assembler/index.ts';
 import { emitCall, imports, isMask, maskToNumber } from './functions.ts';
 import { defineKernel, type ArgType, type Kernel } from './kernel.ts';
 import { lanes as lanesOf } from './lanes.ts';
@@ -28,7 +38,13 @@ export const ROW_AXES = 3;
 export function mapKernel(fn: ScalarFn, inputs: readonly Operand[], outputs: readonly Operand[]): Kernel {
   const operands = [...inputs, ...outputs];
   const { type } = fn;
-  const args: Record<string, ArgType> = { length: 'i32', lastRow: 'i32', lastLength: 'i32', middle: 'i32', inner: 'i32' };
+  const args: Record<string, ArgType> = {
+    length: 'i32',
+    lastRow: 'i32',
+    lastLength: 'i32',
+    middle: 'i32',
+    inner: 'i32',
+  };
   operands.forEach((_, i) => {
     for (const name of ['at', 'outerStep', 'middleStep', 'innerStep', 'step']) args[`${name}${i}`] = 'i32';
   });
@@ -63,7 +79,10 @@ export function mapKernel(fn: ScalarFn, inputs: readonly Operand[], outputs: rea
     });
     const advance = operands.map(({ storage, step }, i) => {
       if (step === 'zero') return [];
-      const by = step === 'unit' ? i32.const(bytesOf(storage) * lanes.width) : i32.mul(x[`step${i}`], i32.const(lanes.width));
+      const by =
+        step === 'unit'
+          ? i32.const(bytesOf(storage) * lanes.width)
+          : i32.mul(x[`step${i}`], i32.const(lanes.width));
       return pointers[i].set(i32.add(pointers[i], by));
     });
     const [outer, middle, inner] = [f.local('outer'), f.local('middle'), f.local('inner')];
@@ -135,6 +154,18 @@ function evaluate(
     return local;
   });
   return [compute, results];
+}
+
+/** About how many multiplications an element costs: what a division or a polynomial of `math.ts` takes beside one. */
+export function costOf(fn: ScalarFn): number {
+  const weights: Partial<Record<string, number>> = { div: 3, sqrt: 3, exp: 10, log: 12, tanh: 12, sigmoid: 14, erf: 20 };
+  const seen = new Set<Expr>();
+  const visit = (node: Expr): number => {
+    if (node.kind !== 'call' || seen.has(node)) return 0;
+    seen.add(node);
+    return node.args.reduce((sum, arg) => sum + visit(arg), weights[node.fn] ?? 1);
+  };
+  return Math.max(2, fn.outputs.reduce((sum, y) => sum + visit(y), 0)); // no less than loading and storing it
 }
 
 /** The host functions that the expressions call. */

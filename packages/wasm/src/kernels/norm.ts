@@ -20,7 +20,14 @@ interface Statistics {
   readonly rstd: Local;
 }
 
-function statistics(kind: Kind, s: Scope, n: Local, eps: Local, p: Local, temp: (name: string) => Local): Statistics {
+function statistics(
+  kind: Kind,
+  s: Scope,
+  n: Local,
+  eps: Local,
+  p: Local,
+  temp: (name: string) => Local,
+): Statistics {
   const [mean, rstd, sum, c] = [s.temp(), s.temp(), s.temp(), s.temp()];
   const count = temp('count');
   const centred = (x: Code): Code => (kind === 'layerNorm' ? f32x4.sub(x, mean) : x);
@@ -72,7 +79,17 @@ const forward = (kind: Kind): Kernel =>
 const gradient = (kind: Kind): Kernel =>
   defineKernel(
     `${kind}Grad`,
-    { g: 'i32', gRow: 'i32', x: 'i32', xRow: 'i32', weight: 'i32', dx: 'i32', dxRow: 'i32', n: 'i32', eps: 'f32' },
+    {
+      g: 'i32',
+      gRow: 'i32',
+      x: 'i32',
+      xRow: 'i32',
+      weight: 'i32',
+      dx: 'i32',
+      dxRow: 'i32',
+      n: 'i32',
+      eps: 'f32',
+    },
     ({ target, f, args, from: row, to }) => {
       const s = new Scope(f, target);
       const [g, x, dx, p, q, w, r] = ['pg', 'px', 'pdx', 'p', 'q', 'w', 'r'].map((name) => f.local(name));
@@ -95,10 +112,7 @@ const gradient = (kind: Kind): Kernel =>
         [meanH, meanHUnit].map((v) => v.set(f32x4.div(total(s, v), count))),
         forVectors(s, args.n, [p, q, w, r], [x, g, args.weight, dx], (v) => [
           product,
-          v.store(
-            r,
-            f32x4.mul(row1.rstd, f32x4.sub(difference, f32x4.mul(row1.unit(v.load(p)), meanHUnit))),
-          ),
+          v.store(r, f32x4.mul(row1.rstd, f32x4.sub(difference, f32x4.mul(row1.unit(v.load(p)), meanHUnit)))),
         ]),
       ]);
       return [s.before, body];

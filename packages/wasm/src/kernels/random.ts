@@ -70,7 +70,12 @@ function forWords(
       left.set(i32.sub(words, i32.mul(unit, i32.const(RANDOM_WORDS)))),
       when(i32.lt_u(i32.const(RANDOM_WORDS), left), left.set(i32.const(RANDOM_WORDS))),
       repeatWhile(
-        [random.blocks(block), write(at, left), block.set(i32.add(block, i32.const(4))), at.set(i32.add(at, i32.const(32)))],
+        [
+          random.blocks(block),
+          write(at, left),
+          block.set(i32.add(block, i32.const(4))),
+          at.set(i32.add(at, i32.const(32))),
+        ],
         i32.gt_s(left.tee(i32.sub(left, i32.const(8))), i32.const(0)),
       ),
     ]),
@@ -83,10 +88,7 @@ const storeEight = (p: Code, low: Code, high: Code, left: Local): Code =>
     i32.ge_u(left, i32.const(8)),
     [v128.store(p, low), v128.store(p, high, 16)],
     [0, 1, 2, 3, 4, 5, 6].map((word) =>
-      when(
-        i32.lt_u(i32.const(word), left),
-        v128.store32_lane(p, word < 4 ? low : high, word % 4, 4 * word),
-      ),
+      when(i32.lt_u(i32.const(word), left), v128.store32_lane(p, word < 4 ? low : high, word % 4, 4 * word)),
     ),
   );
 

@@ -4,7 +4,21 @@
  * results are summed together, 64 rows at a time. The order is fixed by the shape.
  */
 import { bytesOf, type DType } from '@bax/core';
-import { type Code, f32, f32x4, f64, f64x2, i32, i32x4, type Local, loop, repeatWhile, shuffle32, v128, when } from '../assembler/index.ts';
+import {
+  type Code,
+  f32,
+  f32x4,
+  f64,
+  f64x2,
+  i32,
+  i32x4,
+  type Local,
+  loop,
+  repeatWhile,
+  shuffle32,
+  v128,
+  when,
+} from '../assembler/index.ts';
 import { defineKernel, type Kernel } from './kernel.ts';
 import { lanes as lanesOf } from './lanes.ts';
 import { acrossLanes } from './rows.ts';
@@ -16,7 +30,8 @@ const CHAIN = 64;
 const CHAINS = 4;
 
 const vectors = { f32: f32x4, f64: f64x2, i32: i32x4 };
-const start = (op: ReduceOp, type: DType): number => (op === 'sum' ? 0 : type === 'i32' ? -(2 ** 31) : -Infinity);
+const start = (op: ReduceOp, type: DType): number =>
+  op === 'sum' ? 0 : type === 'i32' ? -(2 ** 31) : -Infinity;
 
 /** sum or max of two vectors. */
 function joiner(op: ReduceOp, type: DType): (a: Code, b: Code) => Code {
@@ -68,9 +83,7 @@ function alongKernel(op: ReduceOp, type: DType): Kernel {
               ]),
               when(block, [
                 last.set(v128.load(p)),
-                sums[1].set(
-                  join(sums[1], v128.bitselect(last, zero, i32x4.lt_s(index, i32x4.splat(block)))),
-                ),
+                sums[1].set(join(sums[1], v128.bitselect(last, zero, i32x4.lt_s(index, i32x4.splat(block))))),
               ]),
               total.set(join(total, join(join(sums[0], sums[1]), join(sums[2], sums[3])))),
             ],
@@ -110,7 +123,13 @@ function acrossKernel(op: ReduceOp, type: DType): Kernel {
     ({ target, f, args, from: unit, to }) => {
       const s = new Scope(f, target);
       const join = joiner(op, type);
-      const [p, q, i, end, left] = [f.local('p'), f.local('q'), f.local('i'), f.local('end'), f.local('left')];
+      const [p, q, i, end, left] = [
+        f.local('p'),
+        f.local('q'),
+        f.local('i'),
+        f.local('end'),
+        f.local('left'),
+      ];
       const [totals, parts] = [0, 1].map(() => Array.from({ length: CHAINS }, () => s.temp()));
       const zero = constant(s, type, start(op, type));
       const vector = lanes.width * size;
@@ -127,10 +146,7 @@ function acrossKernel(op: ReduceOp, type: DType): Kernel {
               end.set(i32.add(i, i32.const(CHAIN))),
               when(i32.lt_u(args.rows, end), end.set(args.rows)),
               repeatWhile(
-                [
-                  parts.map((v, j) => v.set(join(v, v128.load(p, j * vector)))),
-                  p.set(i32.add(p, args.row)),
-                ],
+                [parts.map((v, j) => v.set(join(v, v128.load(p, j * vector)))), p.set(i32.add(p, args.row))],
                 i32.lt_u(i.tee(i32.add(i, i32.const(1))), end),
               ),
               totals.map((v, j) => v.set(join(v, parts[j]))),

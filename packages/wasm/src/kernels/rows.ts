@@ -1,5 +1,15 @@
 /** Walking the vectors of one row of f32: what softmax and the norms are made of. */
-import { type Code, f32x4, i32, i32x4, type Local, repeatWhile, shuffle32, v128, when } from '../assembler/index.ts';
+import {
+  type Code,
+  f32x4,
+  i32,
+  i32x4,
+  type Local,
+  repeatWhile,
+  shuffle32,
+  v128,
+  when,
+} from '../assembler/index.ts';
 import { lanes } from './lanes.ts';
 import type { Scope } from './scope.ts';
 
@@ -18,7 +28,13 @@ const BYTES = 16;
  * Calls `body` for each vector of a row of n elements; `pointers` are where it reads and writes, and move on by
  * themselves. They begin at `starts`, which are evaluated anew each time the row is walked.
  */
-export function forVectors(s: Scope, n: Local, pointers: readonly Local[], starts: readonly Code[], body: (v: Vector) => Code): Code {
+export function forVectors(
+  s: Scope,
+  n: Local,
+  pointers: readonly Local[],
+  starts: readonly Code[],
+  body: (v: Vector) => Code,
+): Code {
   const left = s.temp('i32');
   const mask = s.temp();
   const whole: Vector = {
@@ -41,20 +57,13 @@ export function forVectors(s: Scope, n: Local, pointers: readonly Local[], start
         i32.ge_u(left.tee(i32.sub(left, i32.const(4))), i32.const(4)),
       ),
     ),
-    when(left, [
-      mask.set(i32x4.lt_s(i32x4.consts(0, 1, 2, 3), i32x4.splat(left))),
-      body(last),
-    ]),
+    when(left, [mask.set(i32x4.lt_s(i32x4.consts(0, 1, 2, 3), i32x4.splat(left))), body(last)]),
   ];
 }
 
 /** The lanes of v joined (their sum, the largest of them), in all lanes. */
 export function acrossLanes(s: Scope, join: (a: Code, b: Code) => Code, v: Code): Code {
   const t = s.temp();
-  return [
-    t.set(v),
-    t.set(join(t, shuffle32(t, t, [2, 3, 0, 1]))),
-    join(t, shuffle32(t, t, [1, 0, 3, 2])),
-  ];
+  return [t.set(v), t.set(join(t, shuffle32(t, t, [2, 3, 0, 1]))), join(t, shuffle32(t, t, [1, 0, 3, 2]))];
 }
 export const total = (s: Scope, v: Code): Code => acrossLanes(s, f32x4.add, v);

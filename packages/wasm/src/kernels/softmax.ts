@@ -66,7 +66,15 @@ export const logSoftmaxKernel: Kernel = defineKernel(
   },
 );
 
-const gradientArgs = { g: 'i32', gRow: 'i32', y: 'i32', yRow: 'i32', dx: 'i32', dxRow: 'i32', n: 'i32' } as const;
+const gradientArgs = {
+  g: 'i32',
+  gRow: 'i32',
+  y: 'i32',
+  yRow: 'i32',
+  dx: 'i32',
+  dxRow: 'i32',
+  n: 'i32',
+} as const;
 
 /** dx = y (g − Σ g y). */
 export const softmaxGradKernel: Kernel = gradient(
@@ -100,9 +108,7 @@ function gradient(
         sum.set(f32x4.add(sum, v.existing(term(v.load(p), v.load(q)), s.f32(0)))),
       ),
       sum.set(total(s, sum)),
-      forVectors(s, args.n, [p, q, r], [g, y, dx], (v) =>
-        v.store(r, result(s, v.load(p), v.load(q), sum)),
-      ),
+      forVectors(s, args.n, [p, q, r], [g, y, dx], (v) => v.store(r, result(s, v.load(p), v.load(q), sum))),
     ]);
     return [s.before, body];
   });

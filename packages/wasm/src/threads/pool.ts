@@ -30,10 +30,13 @@ export class Pool {
     pool.#control[word.TABLE] = table;
     const report = (reason: string): void => void (pool.#death ??= reason);
     const data = (thread: number) => ({ memory, control: word.CONTROL, thread });
-    pool.#workers = await Promise.all(
-      Array.from({ length: threads - 1 }, async (_, i) => startWorker(data(i + 1), report)),
-    );
-    return pool;
+    const starts = Array.from({ length: threads - 1 }, async (_, i) => startWorker(data(i + 1), report));
+    const settled = await Promise.allSettled(starts);
+    pool.#workers = settled.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    const failed = settled.find((start) => start.status === 'rejected');
+    if (!failed) return pool;
+    pool.stop();
+    throw failed.reason;
   }
 
   get threads(): number {
@@ -56,7 +59,7 @@ export class Pool {
     Atomics.add(c, word.JOB, 1);
     Atomics.notify(c, word.JOB);
     try {
-      for (let from = 0; (from = Atomics.add(c, word.NEXT, chunk)) < units; )
+      for (let from = 0; (from = Atomics.add(c, word.NEXT, chunk)) < units;)
         run(from, Math.min(from + chunk, units));
     } finally {
       Atomics.store(c, word.OPEN, 0);
@@ -69,7 +72,7 @@ export class Pool {
   #wait(): void {
     const c = this.#control;
     const until = performance.now() + PATIENCE_MS;
-    for (let active = 0; (active = Atomics.load(c, word.ACTIVE)) > 0; ) {
+    for (let active = 0; (active = Atomics.load(c, word.ACTIVE)) > 0;) {
       Atomics.wait(c, word.ACTIVE, active, 1000);
       if (performance.now() < until) continue;
       this.#death ??= `no answer for ${PATIENCE_MS / 1000} s`;
@@ -82,7 +85,9 @@ export class Pool {
     const reason = this.#death;
     this.#death = undefined;
     this.stop();
-    throw new BaxError(`wasm: a worker thread died (${reason}). ${loss}; from now on one thread does the work`);
+    throw new BaxError(
+      `wasm: a worker thread died (${reason}). ${loss}; from now on one thread does the work`,
+    );
   }
 
   /** Ends the workers. */

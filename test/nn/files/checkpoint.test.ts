@@ -1,12 +1,12 @@
 import { BaxError, key, setBackend, type Backend, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
-  adamW, createGpt2, gpt2Config, memoryFolder, randomWindows, train, warmupCosine, type Optimizer, type WritableFolder,
+  adamW, createGpt2, gpt2Config, loadCheckpoint, memoryFolder, randomWindows, saveCheckpoint, train, warmupCosine, type Optimizer, type RunState,
+  type WritableFolder,
 } from '@bax/nn'; // prettier-ignore
 import { beforeEach, describe, expect, it } from 'vitest';
-import { loadCheckpoint, saveCheckpoint, type RunState } from '../../examples/finetune/checkpoint.ts';
-import { rewrite, type Raw } from '../nn/support/golden.ts';
-import { hashes } from '../nn/support/hash.ts';
+import { rewrite, type Raw } from '../support/golden.ts';
+import { hashes } from '../support/hash.ts';
 
 const FILE = 'checkpoint.safetensors';
 const SETTINGS = '{"steps":6}';

@@ -1,15 +1,10 @@
 /** Training state in one file, replaced whole or not at all: parameters, optimiser state, and where the run stands. */
 import { assign, BaxError, fromHost, sameShape, showShape, type Tensor } from '@bax/core';
-import {
-  isJsonObject,
-  openSafetensors,
-  parseJson,
-  writeSafetensors,
-  type Optimizer,
-  type Safetensors,
-  type TensorToWrite,
-  type WritableFolder,
-} from '@bax/nn';
+import type { Optimizer } from '../optim/optimizer.ts';
+import { isJsonObject, parseJson } from './json.ts';
+import { openSafetensors, type Safetensors } from './safetensors.ts';
+import { writeSafetensors, type TensorToWrite } from './safetensors-write.ts';
+import type { WritableFolder } from './source.ts';
 
 const FILE = 'checkpoint.safetensors';
 
@@ -24,6 +19,10 @@ export interface RunState {
   readonly settings: string;
 }
 
+/**
+ * Writes `checkpoint.safetensors`: with `loadCheckpoint` and `train`'s `startStep` a run goes on bit for bit, whenever and
+ * however it was interrupted.
+ */
 export async function saveCheckpoint(
   folder: WritableFolder,
   parameters: ReadonlyMap<string, Tensor>,
