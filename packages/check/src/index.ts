@@ -1,10 +1,11 @@
 /**
- * Proofs for programs made with bax, for users' own tests: gradients against differences, bits against bits. Works with
- * any test runner: a law that does not hold throws a `CheckError` that says which and where.
+ * Proofs for programs made with bax, for users' own tests: gradients against differences, bits against bits, backends
+ * against definitions. Works with any test runner: a law that does not hold throws a `CheckError` that says which and where.
  */
 export * from './arbitraries.ts';
 export * from './bits.ts';
 export * from './bounds.ts';
+export * from './conformance/index.ts';
 export { CheckError, KinkError } from './errors.ts';
 export * from './gradcheck.ts';
 export * from './layout.ts';

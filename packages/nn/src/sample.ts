@@ -25,18 +25,20 @@ export function checkSampling({ temperature = 1, topK, topP, seed = 0 }: SampleO
 /** The token drawn from `logits` at `step`, on the host in f64. @throws if a logit is NaN, or the largest infinite. */
 export function sampleToken(logits: ArrayLike<number>, step: number, options: SampleOptions = {}): number {
   const { temperature = 1, topK = logits.length, topP = 1, seed = 0 } = options;
-  const order = Array.from(logits, (logit, token) => ({ logit, token })).sort(
-    (a, b) => b.logit - a.logit || a.token - b.token,
-  );
-  const top = order[0]!.logit;
-  if (!Number.isFinite(top) || order.some(({ logit }) => Number.isNaN(logit)))
+  let top = -Infinity;
+  let broken = false;
+  for (let token = 0; token < logits.length; token++) {
+    const logit = logits[token]!;
+    broken ||= Number.isNaN(logit);
+    if (logit > top) top = logit;
+  }
+  if (broken || !Number.isFinite(top))
     throw new BaxError(
       `generate: the logits of token ${step} are NaN or infinite; the model's weights are broken`,
     );
-  if (temperature === 0 || topK === 1) return order[0]!.token;
-  const kept = order
-    .slice(0, topK)
-    .map(({ logit, token }) => ({ weight: Math.exp((logit - top) / temperature), token }));
+  const order = likeliest(logits, temperature === 0 ? 1 : topK);
+  if (order.length === 1) return order[0]!;
+  const kept = order.map((token) => ({ weight: Math.exp((logits[token]! - top) / temperature), token }));
   const total = kept.reduce((sum, { weight }) => sum + weight, 0);
   let share = 0;
   const cut = kept.findIndex(({ weight }) => (share += weight / total) >= topP);
@@ -47,4 +49,22 @@ export function sampleToken(logits: ArrayLike<number>, step: number, options: Sa
     if (left < 0) return token;
   }
   return nucleus.at(-1)!.token;
+}
+
+/** Up to so many tokens are kept in order as they are found; more are sorted. */
+const FEW = 256;
+
+/** The k tokens of the largest logits, the likeliest first; of equal ones the first. */
+function likeliest(logits: ArrayLike<number>, k: number): number[] {
+  if (k > FEW || k >= logits.length)
+    return Array.from(logits, (_, token) => token).sort((a, b) => logits[b]! - logits[a]! || a - b).slice(0, k); // prettier-ignore
+  const best: number[] = [];
+  for (let token = 0; token < logits.length; token++) {
+    const logit = logits[token]!;
+    if (best.length === k && logit <= logits[best[k - 1]!]!) continue;
+    let at = Math.min(best.length, k - 1);
+    for (; at > 0 && logits[best[at - 1]!]! < logit; at--) best[at] = best[at - 1]!;
+    best[at] = token;
+  }
+  return best;
 }

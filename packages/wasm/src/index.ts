@@ -73,13 +73,22 @@ export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
 
 async function open(threads: number, fma: boolean): Promise<WasmBackend> {
   const shared = threads > 1;
-  const memory = new LinearMemory(
-    new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAX_PAGES, shared }),
-    RESERVED,
-  );
+  const [wasm, maximum] = newMemory(shared);
+  const memory = new LinearMemory(wasm, RESERVED, maximum);
   const machine = new Machine(memory, { fma, sharedMemory: shared });
   if (shared) machine.pool = await Pool.start(memory.wasm, threads, TABLE);
   return fuse(backend(machine));
+}
+
+/** A memory that can grow as far as the engine lets it, and how far: shared memory is reserved whole, 4 GiB are too much for some phones. */
+function newMemory(shared: boolean): [WebAssembly.Memory, maximum: number] {
+  for (let maximum = MAX_PAGES; ; maximum /= 2) {
+    try {
+      return [new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum, shared }), maximum];
+    } catch (error) {
+      if (maximum / 2 < INITIAL_PAGES) throw error;
+    }
+  }
 }
 
 function threadsOf(wanted: number | undefined): number {

@@ -47,6 +47,7 @@ const megabytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} Mi
 
 export class LinearMemory {
   readonly wasm: WebAssembly.Memory;
+  readonly #maximum: number;
   readonly #free = new Map<number, number[]>();
   /** Joined free blocks: [address, bytes], by address. */
   #gaps: [number, number][] = [];
@@ -61,9 +62,10 @@ export class LinearMemory {
   #i32!: Int32Array;
   #f64!: Float64Array;
 
-  /** Bytes below `reserved` are not given out. */
-  constructor(wasm: WebAssembly.Memory, reserved: number) {
+  /** Bytes below `reserved` are not given out; `maximum` is the memory's own, in pages. */
+  constructor(wasm: WebAssembly.Memory, reserved: number, maximum: number = MAX_PAGES) {
     this.wasm = wasm;
+    this.#maximum = maximum;
     this.#top = Math.ceil(reserved / ALIGN) * ALIGN;
   }
 
@@ -203,9 +205,14 @@ export class LinearMemory {
         `wasm: no memory for ${what}: ${reason}; ${megabytes(this.#live)} are in use. Free tensors, take a smaller batch, or a smaller model`,
       );
     };
-    if (now + needed > MAX_PAGES) fail('WebAssembly addresses 4096 MiB');
+    if (now + needed > this.#maximum)
+      fail(
+        this.#maximum === MAX_PAGES
+          ? 'WebAssembly addresses 4096 MiB'
+          : `this engine lets it grow to ${megabytes(this.#maximum * PAGE)}`,
+      );
     // A quarter more than is there, so that growing stays rare; exactly what is needed where that is too much.
-    const generous = Math.min(Math.max(needed, Math.ceil(now / 4)), MAX_PAGES - now);
+    const generous = Math.min(Math.max(needed, Math.ceil(now / 4)), this.#maximum - now);
     for (const pages of new Set([generous, needed])) {
       try {
         this.wasm.grow(pages);

@@ -1,0 +1,82 @@
+/**
+ * Proves a backend: each method of core's `Backend` against the plain definition, one element at a time, in integers bit
+ * for bit and in real numbers within the bound of any order of summation. It knows no test runner and no platform, so it
+ * runs in Node as in a page. What the seam leaves to the backend is not demanded: floats beyond i32 stored as i32, sums in
+ * more than the output's precision, sizes of memory rounded up, what does not exist on a device (f64, IEEE's NaN).
+ */
+import type { Backend, DType } from '@bax/core';
+import { determinismChecks } from './determinism.ts';
+import { gatherChecks } from './gather.ts';
+import { type ConformanceCheck, isIeee, messageOf, type RunOptions } from './lab.ts';
+import { mapChecks } from './map.ts';
+import { matmulChecks } from './matmul.ts';
+import { memoryChecks } from './memory.ts';
+import { randomChecks } from './random.ts';
+import { reduceChecks } from './reduce.ts';
+
+export type { ConformanceCheck, RunOptions };
+
+/** All checks, for a test runner that wants to name each: `test(name, () => run(backend))`. */
+export const conformance: readonly ConformanceCheck[] = [
+  ...memoryChecks,
+  ...mapChecks,
+  ...reduceChecks,
+  ...matmulChecks,
+  ...gatherChecks,
+  ...randomChecks,
+  ...determinismChecks,
+];
+
+export interface ConformanceOptions extends RunOptions {
+  /** Only checks whose name contains this: a family (`matmul:`), a law (`P45`). */
+  readonly only?: string;
+  /** Told of each check before it runs. */
+  readonly progress?: (name: string) => void;
+}
+
+export interface ConformanceReport {
+  readonly backend: string;
+  readonly adapter: string;
+  readonly passed: readonly { readonly name: string; readonly ms: number }[];
+  /** Each message says the check, what was called, what came of it and what was expected. */
+  readonly failures: readonly { readonly name: string; readonly message: string }[];
+  /** What could not be checked on this backend, and why. */
+  readonly leftOut: readonly string[];
+}
+
+/** What the checks leave out on a backend, in words. */
+export function leftOut(backend: Backend): string[] {
+  const { dtypes, roundoff } = backend.info;
+  const missing = (['f32', 'f64', 'i32'] satisfies DType[]).filter((type) => !dtypes.includes(type));
+  return [
+    ...missing.map((type) => `${type}: ${backend.name} does not compute in it`),
+    ...(isIeee(backend) ? [] : [`NaN and infinities: a roundoff of ${roundoff} is not IEEE's`]),
+  ];
+}
+
+/** Runs the checks one after the other and collects what fails. Memory that it takes is given back. */
+export async function checkBackend(
+  backend: Backend,
+  options: ConformanceOptions = {},
+): Promise<ConformanceReport> {
+  const { only = '', progress, ...runOptions } = options;
+  const passed: { name: string; ms: number }[] = [];
+  const failures: { name: string; message: string }[] = [];
+  for (const { name, run } of conformance.filter((check) => check.name.includes(only))) {
+    progress?.(name);
+    const start = performance.now();
+    try {
+      await run(backend, runOptions);
+      passed.push({ name, ms: performance.now() - start });
+    } catch (error) {
+      failures.push({ name, message: messageOf(error) });
+    }
+  }
+  return {
+    backend: backend.name,
+    adapter: backend.info.adapter,
+    passed,
+    failures,
+    leftOut: leftOut(backend),
+  };
+}
