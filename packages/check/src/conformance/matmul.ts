@@ -159,6 +159,17 @@ export const matmulChecks: readonly ConformanceCheck[] = [
     });
   }),
 
+  check('matmul: work for all threads, again and again (P45, P55)', async (lab) => {
+    const [m, k, n] = [257, 130, 259];
+    const x = lab.input('a', plain([m, k]), 'f32', ints(1));
+    const y = lab.input('b', plain([k, n]), 'f32', ints(2));
+    const results = Array.from({ length: 12 }, () => lab.output('out', spaced([m, n], 1), 'f32'));
+    product(lab, x, y, results[0], {}, false);
+    for (const { data } of results) data.set(results[0].data);
+    for (const { view } of results) lab.backend.matmul(x.view, y.view, view);
+    await lab.expect(...results);
+  }),
+
   check(
     'matmul: one factor for the whole batch, one row for all, heads as a permuted view (P31)',
     async (lab) => {

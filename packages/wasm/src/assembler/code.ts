@@ -142,6 +142,17 @@ export class Func implements Callable {
     return push(this.#locals, new Local(name, type, this.#params.length + this.#locals.length));
   }
 
+  /** Several at once: `const [i, j] = f.locals('i', 'j')`. */
+  locals<const N extends readonly string[]>(...names: N): { [K in keyof N]: Local } {
+    return names.map((name) => this.local(name)) as { [K in keyof N]: Local };
+  }
+  vectors<const N extends readonly string[]>(...names: N): { [K in keyof N]: Local } {
+    return names.map((name) => this.local(name, 'v128')) as { [K in keyof N]: Local };
+  }
+  parameters<const N extends readonly string[]>(...names: N): { [K in keyof N]: Local } {
+    return names.map((name) => this.param(name)) as { [K in keyof N]: Local };
+  }
+
   /** The bytes of the function's entry in the code section, without their length. `indexOf` places what it calls. */
   encode(indexOf: (target: Callable) => number): number[] {
     const bytes: number[] = [...unsigned(this.#locals.length)];

@@ -1,15 +1,8 @@
 /** Chooses how a product is computed, by its shape and strides alone. */
 import { collapse, type MatmulOptions, offsetsOf, sizeOf, type Storage, type View } from '@bax/core';
-import { BLOCK_ROWS, COLUMNS, GEMM_SCRATCH } from '../kernels/gemm.ts';
-import {
-  B_PACKED,
-  B_ROWS,
-  B_STRIDED,
-  matmulKernel,
-  matmulScratch,
-  packKernel,
-  plainMatmul,
-} from '../kernels/matmul.ts';
+import { BLOCK_ROWS, GEMM_SCRATCH } from '../kernels/gemm.ts';
+import { B_PACKED, B_ROWS, B_STRIDED, matmulKernel, matmulScratch, plainMatmul } from '../kernels/matmul.ts';
+import { COLUMNS, packKernel } from '../kernels/pack.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf, type Pack, sizeClass, type WasmBuffer } from '../memory.ts';
 import { copyInto, fill } from './copy.ts';

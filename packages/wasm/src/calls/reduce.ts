@@ -10,7 +10,7 @@ export function reduce(machine: Machine, op: ReduceOp, x: View, out: View): void
   if (sizeOf(x.shape) === 0) return fill(machine, out, 0);
   const axes = [...x.shape.keys()];
   const kept = side(x, out, axes.filter((i) => out.shape[i] !== 1 || x.shape[i] === 1)); // prettier-ignore
-  const folded = side(x, out, axes.filter((i) => out.shape[i] === 1 && x.shape[i] !== 1)); // prettier-ignore
+  const folded = side(x, undefined, axes.filter((i) => out.shape[i] === 1 && x.shape[i] !== 1)); // prettier-ignore
   const type = x.buffer.type as DType;
   const size = bytesOf(type);
 
@@ -39,9 +39,11 @@ export function reduceRows(machine: Machine, x: number, rows: number, n: number,
   machine.run(acrossKernels.sum.f32, [x, n * 4, rows, n, out], Math.ceil(n / acrossGroup('f32')), rows * n);
 }
 
-/** The axes at `some`, as few as possible, and the strides of x and of out along them. */
-const side = (x: View, out: View, some: readonly number[]): ReturnType<typeof collapse> =>
-  collapse(some.map((i) => x.shape[i]), [some.map((i) => x.strides[i]), some.map((i) => out.strides[i])]); // prettier-ignore
+/** The axes at `some`, as few as possible, and the strides of x along them; and of out, where it has them. */
+function side(x: View, out: View | undefined, some: readonly number[]): ReturnType<typeof collapse> {
+  const strides = [x, ...(out ? [out] : [])].map((v) => some.map((i) => v.strides[i]));
+  return collapse(some.map((i) => x.shape[i]), strides); // prettier-ignore
+}
 
 /** Any other layout: by way of a copy with the reduced axes last, and of dense results. */
 function rearranged(machine: Machine, op: ReduceOp, x: View, out: View): void {

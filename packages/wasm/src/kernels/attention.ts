@@ -5,20 +5,16 @@
  * https://arxiv.org/abs/1706.03762 §3.2.1; without its online softmax, the blocks of https://arxiv.org/abs/2205.14135
  */
 import { type Code, call, f32, f32x4, type Func, i32, type Local, loop, when } from '../assembler/index.ts';
-import { COLUMNS, GEMM_SCRATCH, gemm } from './gemm.ts';
+import { GEMM_SCRATCH, gemm } from './gemm.ts';
+import { plus, times } from './integers.ts';
 import { defineKernel, type Frame, type Kernel } from './kernel.ts';
-import { packAll } from './matmul.ts';
+import { COLUMNS, F32, packAll } from './pack.ts';
 import { forVectors, total } from './rows.ts';
 import { Scope } from './scope.ts';
 import { topAndSum } from './softmax.ts';
 
-const F32 = 4;
 /** Queries of a block. */
 const BLOCK = 32;
-
-const plus = (...terms: readonly Code[]): Code => terms.reduce((a, b) => i32.add(a, b));
-const times = (a: Code, b: Code): Code => i32.mul(a, b);
-const bytes = (a: Code): Code => times(a, i32.const(F32));
 
 const padded = (columns: number): number => Math.ceil(columns / COLUMNS) * COLUMNS;
 /** The bytes of one row of scores: not a power of two, so that rows do not fall on one cache line. */
@@ -80,7 +76,7 @@ function writer({ target, f, args: x, scratch, use }: Frame<string>): Writer {
   const { multiply, packB, functions } = gemm(target);
   use(...functions);
   const s = new Scope(f, target);
-  const [j, row, length, at, p, r] = ['j', 'row', 'length', 'rowAt', 'p', 'r'].map((name) => f.local(name));
+  const [j, row, length, at, p, r] = f.locals('j', 'row', 'length', 'rowAt', 'p', 'r');
   const [top, sum] = [s.temp(), s.temp()];
   const part = (name: Part): Code => plus(scratch, x[`${name}At`]);
   return {
@@ -96,7 +92,7 @@ function writer({ target, f, args: x, scratch, use }: Frame<string>): Writer {
       call(
         multiply,
         plus(q, times(query, x.qTime)), x.qTime, x.qDepth,
-        part('keysT'), i32.const(COLUMNS * F32), times(x.depth, i32.const(COLUMNS * F32)),
+        part('keysT'), PANEL, panelsOf(x.depth),
         part('scores'), x.scoreRow, rows, seen, x.depth, x.scale, i32.const(0), scratch,
       ),
       loop(row, i32.const(0), rows, i32.const(1), [
@@ -105,7 +101,7 @@ function writer({ target, f, args: x, scratch, use }: Frame<string>): Writer {
         at.set(plus(part('scores'), times(row, x.scoreRow))),
         topAndSum(s, length, at, [p, r], [top, sum], at),
         forVectors(s, length, [p], [at], (v) => v.store(p, f32x4.div(v.load(p), sum))),
-        p.set(plus(at, bytes(length))),
+        p.set(plus(at, times(length, F32))),
         loop(j, length, seen, i32.const(1), [f32.store(p, f32.const(0)), p.set(plus(p, i32.const(F32)))]),
       ]),
     ],
@@ -120,9 +116,7 @@ export const attentionKernel: Kernel = defineKernel('attention', argsOf(['q', 'k
   const { f, from: unit, to } = frame;
   const w = writer(frame);
   const { x, s } = w;
-  const [batch, head, kvHead, query, rows, seen, q, k, v, out] = [
-    'batch', 'head', 'kvHead', 'query', 'rows', 'seen', 'pq', 'pk', 'pv', 'pout',
-  ].map((name) => f.local(name));
+  const [batch, head, kvHead, query, rows, seen, q, k, v, out] = f.locals('batch', 'head', 'kvHead', 'query', 'rows', 'seen', 'pq', 'pk', 'pv', 'pout');
   const body = loop(unit, unit, to, i32.const(1), [
     batch.set(i32.div_u(unit, x.heads)),
     head.set(i32.rem_u(unit, x.heads)),
@@ -156,12 +150,8 @@ export const attentionGradKernel: Kernel = defineKernel(
     const { f, from: unit, to } = frame;
     const w = writer(frame);
     const { x, s } = w;
-    const [batch, head, kvHead, last, query, rows, seen] = [
-      'batch', 'head', 'kvHead', 'lastHead', 'query', 'rows', 'seen',
-    ].map((name) => f.local(name));
-    const [g, q, k, v, dq, dk, dv, row, p, d, a, b] = [
-      'pg', 'pq', 'pk', 'pv', 'pdq', 'pdk', 'pdv', 'gradRow', 'gp', 'gd', 'ga', 'gb',
-    ].map((name) => f.local(name));
+    const [batch, head, kvHead, last, query, rows, seen] = f.locals('batch', 'head', 'kvHead', 'lastHead', 'query', 'rows', 'seen');
+    const [g, q, k, v, dq, dk, dv, row, p, d, a, b] = f.locals('pg', 'pq', 'pk', 'pv', 'pdq', 'pdk', 'pdv', 'gradRow', 'gp', 'gd', 'ga', 'gb');
     const sum = s.temp();
     const zero = (tensor: Local, step: Code, count: Code, length: Local): Code =>
       loop(row, i32.const(0), count, i32.const(1), [

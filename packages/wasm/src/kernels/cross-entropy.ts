@@ -12,7 +12,7 @@ export const crossEntropyKernel: Kernel = defineKernel(
   { x: 'i32', xRow: 'i32', targets: 'i32', losses: 'i32', n: 'i32', ignore: 'i32' },
   ({ target, f, args, from: row, to }) => {
     const s = new Scope(f, target);
-    const [x, p, q, label] = ['px', 'p', 'q', 'label'].map((name) => f.local(name));
+    const [x, p, q, label] = f.locals('px', 'p', 'q', 'label');
     const [top, sum] = [s.temp(), s.temp()];
     const loss = f32.sub(
       f32x4.extract_lane(log(s, sum), 0),
@@ -41,7 +41,7 @@ export const crossEntropyGradKernel: Kernel = defineKernel(
   { x: 'i32', xRow: 'i32', targets: 'i32', dx: 'i32', dxRow: 'i32', n: 'i32', ignore: 'i32', scale: 'i32' },
   ({ target, f, args, from: row, to }) => {
     const s = new Scope(f, target);
-    const [x, dx, p, q, label, hit] = ['px', 'pdx', 'p', 'q', 'label', 'hit'].map((name) => f.local(name));
+    const [x, dx, p, q, label, hit] = f.locals('px', 'pdx', 'p', 'q', 'label', 'hit');
     const [top, sum, factor] = [s.temp(), s.temp(), s.temp()];
     const body = loop(row, row, to, i32.const(1), [
       label.set(i32.load(i32.add(args.targets, i32.mul(row, i32.const(4))))),

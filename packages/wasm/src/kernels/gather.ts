@@ -30,7 +30,7 @@ function scatterAddKernel(type: DType): Kernel {
     { index: 'i32', count: 'i32', rows: 'i32', row: 'i32', out: 'i32', outRow: 'i32', length: 'i32' },
     ({ target, f, args: x, from: unit, to }) => {
       const s = new Scope(f, target);
-      const [i, p, q, left, start] = ['i', 'p', 'q', 'left', 'start'].map((name) => f.local(name));
+      const [i, p, q, left, start] = f.locals('i', 'p', 'q', 'left', 'start');
       const sum = s.temp();
       const whole = i32.const(lanes.width);
       const body = loop(unit, unit, to, i32.const(1), [

@@ -8,91 +8,21 @@
  * Each sum is taken in the order of k whatever the neighbours are, so a thread's share makes no difference to the bits.
  */
 import {
-  type Code, Func, type Local, block, branch, call, f32, f32x4, i32, loop, repeatWhile, select, shuffle32, v128, when,
+  type Code, Func, call, f32, f32x4, i32, loop, repeatWhile, select, shuffle32, v128, when,
 } from '../assembler/index.ts'; // prettier-ignore
+import { atMost, plus, times } from './integers.ts';
 import { multiplyAdd, type Target } from './kernel.ts';
+import { COLUMNS, F32, packFunction, ROWS } from './pack.ts';
 
-/** A tile's rows and columns. */
-export const ROWS = 4;
-export const COLUMNS = 8;
 /** How many k are summed before a tile goes back to memory, and the rows of A that are packed together. */
 export const DEPTH = 512;
 export const BLOCK_ROWS = 64;
 
-const F32 = 4;
 /** Up to so many columns A is read as it lies: packing it would cost more than the sums. */
 const NARROW = 16;
 const BLOCK_BYTES = BLOCK_ROWS * DEPTH * F32;
 /** What `multiply` needs of scratch: a block of A, and one tile on its way to an edge. */
 export const GEMM_SCRATCH: number = BLOCK_BYTES + ROWS * COLUMNS * F32;
-
-const times = (a: Code, b: number): Code => i32.mul(a, i32.const(b));
-const plus = (a: Code, b: Code): Code => i32.add(a, b);
-/** The smaller of `value` and a constant; `holder` is a local to compute it in. */
-const atMost = (holder: Local, value: Code, most: number): Code =>
-  select(holder.tee(value), i32.const(most), i32.lt_u(holder, i32.const(most)));
-
-/**
- * pack(source, depthStep, laneStep, depth, lanes, to): to[k][lane] = source[k · depthStep + lane · laneStep], of `width`
- * lanes, zero from `lanes` on. Steps in bytes. Vectors are copied where the lanes lie side by side, and transposed four
- * by four where the depth does.
- */
-export function packFunction(width: number): Func {
-  const f = new Func(`pack${width}`);
-  const [source, depthStep, laneStep] = [f.param('source'), f.param('depthStep'), f.param('laneStep')];
-  const [depth, lanes, to] = [f.param('depth'), f.param('lanes'), f.param('to')];
-  const [k, lane, from] = [f.local('k'), f.local('lane'), f.local('from')];
-  const rows = [0, 1, 2, 3].map((i) => f.local(`row${i}`, 'v128'));
-  const [ab, cd] = [f.local('ab', 'v128'), f.local('cd', 'v128')];
-  const groups = Array.from({ length: width / 4 }, (_, g) => g);
-  const rowBytes = width * F32;
-
-  const copy = loop(k, i32.const(0), depth, i32.const(1), [
-    groups.map((g) => v128.store(to, v128.load(source, 16 * g), 16 * g)),
-    source.set(i32.add(source, depthStep)),
-    to.set(i32.add(to, i32.const(rowBytes))),
-  ]);
-  const transpose4 = (g: number): Code => [
-    from.set(i32.add(source, times(laneStep, 4 * g))),
-    rows.map((row) => [row.set(v128.load(from)), from.set(i32.add(from, laneStep))]),
-    [0, 2].map((half) => [
-      ab.set(shuffle32(rows[0], rows[1], [half, half + 4, half + 1, half + 5])),
-      cd.set(shuffle32(rows[2], rows[3], [half, half + 4, half + 1, half + 5])),
-      v128.store(to, shuffle32(ab, cd, [0, 1, 4, 5]), rowBytes * half + 16 * g),
-      v128.store(to, shuffle32(ab, cd, [2, 3, 6, 7]), rowBytes * (half + 1) + 16 * g),
-    ]),
-  ];
-  const transpose = loop(k, i32.const(4), i32.add(depth, i32.const(1)), i32.const(4), [
-    groups.map(transpose4),
-    source.set(i32.add(source, i32.const(16))),
-    to.set(i32.add(to, i32.const(4 * rowBytes))),
-  ]);
-  /** What the others leave: edges, and strides in both directions. Goes on from `k`. */
-  const oneByOne = when(
-    i32.lt_s(k, depth),
-    repeatWhile(
-      [
-        groups.map((g) => v128.store(to, f32x4.const(0), 16 * g)),
-        from.set(source),
-        loop(lane, i32.const(0), lanes, i32.const(1), [
-          f32.store(i32.add(to, times(lane, F32)), f32.load(from)),
-          from.set(i32.add(from, laneStep)),
-        ]),
-        source.set(i32.add(source, depthStep)),
-        to.set(i32.add(to, i32.const(rowBytes))),
-      ],
-      i32.lt_s(k.tee(i32.add(k, i32.const(1))), depth),
-    ),
-  );
-  f.body = block((done) => [
-    when(i32.eq(lanes, i32.const(width)), [
-      when(i32.eq(laneStep, i32.const(F32)), [copy, branch(done)]),
-      when(i32.eq(depthStep, i32.const(F32)), [transpose, k.set(i32.sub(k, i32.const(4)))]),
-    ]),
-    oneByOne,
-  ]);
-  return f;
-}
 
 export interface Gemm {
   /**
@@ -110,31 +40,19 @@ export function gemm(target: Target): Gemm {
   const packA = packFunction(ROWS);
   const packB = packFunction(COLUMNS);
   const f = new Func('multiply');
-  const [a, aRow, aColumn] = [f.param('a'), f.param('aRow'), f.param('aColumn')];
-  const [b, bStep, bPanel] = [f.param('b'), f.param('bStep'), f.param('bPanel')];
-  const [out, outRow] = [f.param('out'), f.param('outRow')];
-  const [m, n, k] = [f.param('m'), f.param('n'), f.param('k')];
+  const [a, aRow, aColumn] = f.parameters('a', 'aRow', 'aColumn');
+  const [b, bStep, bPanel] = f.parameters('b', 'bStep', 'bPanel');
+  const [out, outRow] = f.parameters('out', 'outRow');
+  const [m, n, k] = f.parameters('m', 'n', 'k');
   const [scale, accumulate, scratch] = [f.param('scale', 'f32'), f.param('accumulate'), f.param('scratch')];
 
   // A block is `rows` rows from `row0` on, and `depth` k from `k0` on; a tile begins at row i of the block and column j.
-  const [row0, rows, k0, depth] = [f.local('row0'), f.local('rows'), f.local('k0'), f.local('depth')];
-  const [i, j, aBlock, bTile, adding] = [
-    f.local('i'),
-    f.local('j'),
-    f.local('aBlock'),
-    f.local('bTile'),
-    f.local('adding'),
-  ];
-  const [pa, pb, left, to, from] = [
-    f.local('pa'),
-    f.local('pb'),
-    f.local('left'),
-    f.local('to'),
-    f.local('from'),
-  ];
-  const [r, c] = [f.local('r'), f.local('c')];
+  const [row0, rows, k0, depth] = f.locals('row0', 'rows', 'k0', 'depth');
+  const [i, j, aBlock, bTile, adding] = f.locals('i', 'j', 'aBlock', 'bTile', 'adding');
+  const [pa, pb, left, to, from] = f.locals('pa', 'pb', 'left', 'to', 'from');
+  const [r, c] = f.locals('r', 'c');
   const sums = [0, 1, 2, 3].map((y) => [f.local(`sum${y}0`, 'v128'), f.local(`sum${y}1`, 'v128')]);
-  const [b0, b1] = [f.local('b0', 'v128'), f.local('b1', 'v128')];
+  const [b0, b1] = f.vectors('b0', 'b1');
   const a4 = [0, 1, 2, 3].map((y) => f.local(`a${y}`, 'v128'));
   const spread = f.local('spread', 'v128');
   const aRows = [0, 1, 2, 3].map((y) => f.local(`aRow${y}`));

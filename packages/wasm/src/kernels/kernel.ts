@@ -45,7 +45,7 @@ export function defineKernel<A extends string>(
   const entries = Object.entries(args) as [A, ArgType][];
   const bytes = (target: Target): Uint8Array<ArrayBuffer> => {
     const f = new Func('run');
-    const [block, from, to, scratch] = [f.param('args'), f.param('from'), f.param('to'), f.param('scratch')];
+    const [block, from, to, scratch] = f.parameters('args', 'from', 'to', 'scratch');
     const locals = entries.map(([name, type]) => f.local(name, type));
     const reading = locals.map((local, i) => local.set(read[entries[i][1]](block, i * SLOT)));
     const callees: (Func | Import)[] = [];

@@ -85,7 +85,7 @@ export function mapKernel(fn: ScalarFn, inputs: readonly Operand[], outputs: rea
           : i32.mul(x[`step${i}`], i32.const(lanes.width));
       return pointers[i].set(i32.add(pointers[i], by));
     });
-    const [outer, middle, inner] = [f.local('outer'), f.local('middle'), f.local('inner')];
+    const [outer, middle, inner] = f.locals('outer', 'middle', 'inner');
     const along = (i: number): Code =>
       [
         i32.mul(outer, x[`outerStep${i}`]),
@@ -158,14 +158,25 @@ function evaluate(
 
 /** About how many multiplications an element costs: what a division or a polynomial of `math.ts` takes beside one. */
 export function costOf(fn: ScalarFn): number {
-  const weights: Partial<Record<string, number>> = { div: 3, sqrt: 3, exp: 10, log: 12, tanh: 12, sigmoid: 14, erf: 20 };
+  const weights: Partial<Record<string, number>> = {
+    div: 3,
+    sqrt: 3,
+    exp: 10,
+    log: 12,
+    tanh: 12,
+    sigmoid: 14,
+    erf: 20,
+  };
   const seen = new Set<Expr>();
   const visit = (node: Expr): number => {
     if (node.kind !== 'call' || seen.has(node)) return 0;
     seen.add(node);
     return node.args.reduce((sum, arg) => sum + visit(arg), weights[node.fn] ?? 1);
   };
-  return Math.max(2, fn.outputs.reduce((sum, y) => sum + visit(y), 0)); // no less than loading and storing it
+  return Math.max(
+    2,
+    fn.outputs.reduce((sum, y) => sum + visit(y), 0),
+  ); // no less than loading and storing it
 }
 
 /** The host functions that the expressions call. */

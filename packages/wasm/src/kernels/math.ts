@@ -24,7 +24,7 @@ function polynomial(s: Scope, x: Code, coefficients: readonly number[]): Code {
 
 /** ln 2 in two parts, the first so short that its product with a small integer is exact. */
 const LN2_HIGH = 0.693359375;
-const LN2_LOW = -2.12194440054690583e-4;
+const LN2_LOW = Math.LN2 - LN2_HIGH;
 
 /** e^x = 2^n e^r with |r| ≤ ln 2 / 2: what gives n, and e^r, for x in a local and within exp's bounds. */
 function exponent(s: Scope, x: Local): [set: Code, n: Local, power: Code] {

@@ -1,10 +1,9 @@
 /** Matrix products in f32 (`gemm.ts`), and their plain loops in f64 and i32. */
-import { type Code, call, f64, type Func, i32, type Local, loop, select, when } from '../assembler/index.ts';
-import { COLUMNS, GEMM_SCRATCH, gemm } from './gemm.ts';
+import { call, f64, i32, loop, when } from '../assembler/index.ts';
+import { GEMM_SCRATCH, gemm } from './gemm.ts';
+import { plus } from './integers.ts';
 import { defineKernel, type Kernel } from './kernel.ts';
-
-const F32 = 4;
-const plus = (a: Code, b: Code): Code => i32.add(a, b);
+import { COLUMNS, F32, packAll } from './pack.ts';
 
 /** How B comes: in panels already, in rows that can be read as they are, or to be packed by whoever needs it. */
 export const B_PACKED = 0;
@@ -28,8 +27,8 @@ export const matmulKernel: Kernel = defineKernel(
   ({ target, f, args: x, from: unit, to, scratch, use }) => {
     const { multiply, packB, functions } = gemm(target);
     use(...functions);
-    const [entry, row, rows, b, j] = [f.local('entry'), f.local('row'), f.local('rows'), f.local('b'), f.local('j')];
-    const [bStep, bPanel] = [f.local('bStep'), f.local('bPanel')];
+    const [entry, row, rows, b, j] = f.locals('entry', 'row', 'rows', 'b', 'j');
+    const [bStep, bPanel] = f.locals('bStep', 'bPanel');
     const panelRow = i32.const(COLUMNS * F32);
     const packed = plus(scratch, i32.const(GEMM_SCRATCH));
     return loop(unit, unit, to, i32.const(1), [
@@ -54,33 +53,6 @@ export const matmulKernel: Kernel = defineKernel(
   },
 ); // prettier-ignore
 
-/** Packs the panel of B [k, n] that begins at column j. */
-const packPanel = (packB: Func, b: Code, bRow: Code, bColumn: Code, k: Code, n: Code, to: Code, j: Local): Code =>
-  call(
-    packB,
-    plus(b, i32.mul(j, bColumn)), bRow, bColumn, k,
-    select(i32.sub(n, j), i32.const(COLUMNS), i32.lt_u(i32.sub(n, j), i32.const(COLUMNS))),
-    plus(to, i32.mul(i32.mul(j, k), i32.const(F32))),
-  ); // prettier-ignore
-/** Packs all panels of B [k, n]; `j` is a local to count columns in. */
-export const packAll = (packB: Func, b: Code, bRow: Code, bColumn: Code, k: Code, n: Code, to: Code, j: Local): Code =>
-  loop(j, i32.const(0), n, i32.const(COLUMNS), packPanel(packB, b, bRow, bColumn, k, n, to, j)); // prettier-ignore
-
-/** Packs B [k, n]. Units: panels. */
-export const packKernel: Kernel = defineKernel(
-  'pack',
-  { b: 'i32', bRow: 'i32', bColumn: 'i32', k: 'i32', n: 'i32', packed: 'i32' },
-  ({ target, f, args: x, from: panel, to, use }) => {
-    const { packB } = gemm(target);
-    use(packB);
-    const j = f.local('j');
-    return loop(panel, panel, to, i32.const(1), [
-      j.set(i32.mul(panel, i32.const(COLUMNS))),
-      packPanel(packB, x.b, x.bRow, x.bColumn, x.k, x.n, x.packed, j),
-    ]);
-  },
-);
-
 /** One product by its definition. Units: rows of the result. */
 function plain(type: 'f64' | 'i32'): Kernel {
   const t = type === 'f64' ? f64 : i32;
@@ -91,7 +63,7 @@ function plain(type: 'f64' | 'i32'): Kernel {
       n: 'i32', k: 'i32', scale: type, accumulate: 'i32',
     },
     ({ f, args: x, from: row, to }) => {
-      const [j, h, pa, pb, po] = [f.local('j'), f.local('h'), f.local('pa'), f.local('pb'), f.local('po')];
+      const [j, h, pa, pb, po] = f.locals('j', 'h', 'pa', 'pb', 'po');
       const sum = f.local('sum', type);
       return loop(row, row, to, i32.const(1), [
         loop(j, i32.const(0), x.n, i32.const(1), [

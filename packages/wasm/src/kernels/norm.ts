@@ -60,7 +60,7 @@ const forward = (kind: Kind): Kernel =>
     { x: 'i32', xRow: 'i32', weight: 'i32', bias: 'i32', y: 'i32', yRow: 'i32', n: 'i32', eps: 'f32' },
     ({ target, f, args, from: row, to }) => {
       const s = new Scope(f, target);
-      const [x, y, p, q, w, b] = ['px', 'py', 'p', 'q', 'w', 'b'].map((name) => f.local(name));
+      const [x, y, p, q, w, b] = f.locals('px', 'py', 'p', 'q', 'w', 'b');
       const row1 = statistics(kind, s, args.n, args.eps, p, vectorLocal({ f }));
       const body = loop(row, row, to, i32.const(1), [
         x.set(rowOf(args.x, row, args.xRow)),
@@ -92,7 +92,7 @@ const gradient = (kind: Kind): Kernel =>
     },
     ({ target, f, args, from: row, to }) => {
       const s = new Scope(f, target);
-      const [g, x, dx, p, q, w, r] = ['pg', 'px', 'pdx', 'p', 'q', 'w', 'r'].map((name) => f.local(name));
+      const [g, x, dx, p, q, w, r] = f.locals('pg', 'px', 'pdx', 'p', 'q', 'w', 'r');
       const row1 = statistics(kind, s, args.n, args.eps, p, vectorLocal({ f }));
       const [h, meanH, meanHUnit, count] = [s.temp(), s.temp(), s.temp(), s.temp()];
       const product = h.set(f32x4.mul(v128.load(q), v128.load(w)));
@@ -126,7 +126,7 @@ const weightGradient = (kind: Kind): Kernel =>
     { g: 'i32', gRow: 'i32', x: 'i32', xRow: 'i32', sums: 'i32', rows: 'i32', n: 'i32', eps: 'f32' },
     ({ target, f, args, from: block, to }) => {
       const s = new Scope(f, target);
-      const [g, x, sums, p, q, r, row, end] = ['pg', 'px', 'psums', 'p', 'q', 'r', 'row', 'end'].map((name) => f.local(name));
+      const [g, x, sums, p, q, r, row, end] = f.locals('pg', 'px', 'psums', 'p', 'q', 'r', 'row', 'end');
       const row1 = statistics(kind, s, args.n, args.eps, p, vectorLocal({ f }));
       const body = loop(block, block, to, i32.const(1), [
         sums.set(rowOf(args.sums, block, i32.mul(args.n, i32.const(4)))),

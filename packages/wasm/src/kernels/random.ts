@@ -60,7 +60,7 @@ function forWords(
   random: Threefry,
   write: (at: Local, left: Local) => Code,
 ): Code {
-  const [at, left, block] = [f.local('at'), f.local('left'), f.local('block')];
+  const [at, left, block] = f.locals('at', 'left', 'block');
   return [
     s.before,
     random.start,

@@ -53,7 +53,7 @@ function alongKernel(op: ReduceOp, type: DType): Kernel {
     ({ target, f, args, from: unit, to }) => {
       const s = new Scope(f, target);
       const join = joiner(op, type);
-      const [p, left, block] = [f.local('p'), f.local('left'), f.local('block')];
+      const [p, left, block] = f.locals('p', 'left', 'block');
       const [total, last] = [s.temp(), s.temp()];
       const sums = Array.from({ length: CHAINS }, () => s.temp());
       const zero = constant(s, type, start(op, type));
@@ -123,13 +123,7 @@ function acrossKernel(op: ReduceOp, type: DType): Kernel {
     ({ target, f, args, from: unit, to }) => {
       const s = new Scope(f, target);
       const join = joiner(op, type);
-      const [p, q, i, end, left] = [
-        f.local('p'),
-        f.local('q'),
-        f.local('i'),
-        f.local('end'),
-        f.local('left'),
-      ];
+      const [p, q, i, end, left] = f.locals('p', 'q', 'i', 'end', 'left');
       const [totals, parts] = [0, 1].map(() => Array.from({ length: CHAINS }, () => s.temp()));
       const zero = constant(s, type, start(op, type));
       const vector = lanes.width * size;

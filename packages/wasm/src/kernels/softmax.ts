@@ -35,7 +35,7 @@ export const softmaxKernel: Kernel = defineKernel(
   { x: 'i32', xRow: 'i32', y: 'i32', yRow: 'i32', n: 'i32' },
   ({ target, f, args, from: row, to }) => {
     const s = new Scope(f, target);
-    const [x, y, p, q] = [f.local('px'), f.local('py'), f.local('p'), f.local('q')];
+    const [x, y, p, q] = f.locals('px', 'py', 'p', 'q');
     const [top, sum] = [s.temp(), s.temp()];
     const body = loop(row, row, to, i32.const(1), [
       x.set(i32.add(args.x, i32.mul(row, args.xRow))),
@@ -53,7 +53,7 @@ export const logSoftmaxKernel: Kernel = defineKernel(
   { x: 'i32', xRow: 'i32', y: 'i32', yRow: 'i32', n: 'i32' },
   ({ target, f, args, from: row, to }) => {
     const s = new Scope(f, target);
-    const [x, y, p, q] = [f.local('px'), f.local('py'), f.local('p'), f.local('q')];
+    const [x, y, p, q] = f.locals('px', 'py', 'p', 'q');
     const [top, sum] = [s.temp(), s.temp()];
     const body = loop(row, row, to, i32.const(1), [
       x.set(i32.add(args.x, i32.mul(row, args.xRow))),
@@ -96,8 +96,8 @@ function gradient(
 ): Kernel {
   return defineKernel(name, gradientArgs, ({ target, f, args, from: row, to }) => {
     const s = new Scope(f, target);
-    const [g, y, dx] = [f.local('pg'), f.local('py'), f.local('pdx')];
-    const [p, q, r] = [f.local('p'), f.local('q'), f.local('r')];
+    const [g, y, dx] = f.locals('pg', 'py', 'pdx');
+    const [p, q, r] = f.locals('p', 'q', 'r');
     const sum = s.temp();
     const body = loop(row, row, to, i32.const(1), [
       g.set(i32.add(args.g, i32.mul(row, args.gRow))),
