@@ -1,14 +1,14 @@
 import { expr } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import { describe, expect, it } from 'vitest';
-import { make, plain, valuesOf } from './views.ts';
+import { make, valuesOf } from './support.ts';
 
 type Unary = (x: expr.Expr) => expr.Expr;
 
 /** f64 results of one function on the CPU. */
 function run(f: Unary, xs: number[]): number[] {
   const backend = cpu();
-  const x = make(backend, plain([xs.length]), 'f64', (i) => xs[i]);
+  const x = make(backend, [xs.length], 'f64', (i) => xs[i]);
   backend.map(expr.scalarFn('f64', 1, 0, [f(expr.input(0))]), [x], [x], []);
   return valuesOf(backend, x);
 }

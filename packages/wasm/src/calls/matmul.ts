@@ -1,16 +1,20 @@
 /** Chooses how a product is computed, by its shape and strides alone. */
 import { collapse, type MatmulOptions, offsetsOf, sizeOf, type Storage, type View } from '@bax/core';
 import { BLOCK_ROWS, GEMM_SCRATCH } from '../kernels/gemm.ts';
+import { DOT_COLUMNS, dotKernel } from '../kernels/dot.ts';
 import { B_PACKED, B_ROWS, B_STRIDED, matmulKernel, matmulScratch, plainMatmul } from '../kernels/matmul.ts';
 import { COLUMNS, packKernel } from '../kernels/pack.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf, type Pack, sizeClass, type WasmBuffer } from '../memory.ts';
 import { copyInto, fill } from './copy.ts';
 import { forEachIndex } from './map.ts';
+import { addressIn } from './rows.ts';
 
 const F32 = 4;
 /** With so few rows B is read as it lies, if its rows are whole: packing it would cost more than the sums. */
 const FEW_ROWS = 16;
+/** With so few (generation) it is never packed, not even if it stays the same: each element is used too rarely. */
+const VERY_FEW_ROWS = 4;
 /** The most that one thread packs for a product of its own; above, the products come one after the other. */
 const MOST_PACKED = 2 ** 22;
 
@@ -96,10 +100,26 @@ function tiled(machine: Machine, product: Product): void {
   run(machine, product, batch, count, rows ? B_ROWS : B_STRIDED, undefined, m, scratch);
 }
 
+/** A few rows times columns that lie in one piece. */
+function dots(machine: Machine, { a, b, out, m, n, k, scale, accumulate }: Product): void {
+  const [aRow, bColumn, outRow] = [a.strides.at(-2)!, b.strides.at(-1)!, out.strides.at(-2)!].map(
+    (s) => s * F32,
+  );
+  const [atA, atB, atOut] = [a, b, out].map(addressIn);
+  const args = [atA, aRow, atB, bColumn, atOut, outRow, m, n, k, scale, accumulate ? 1 : 0];
+  machine.run(dotKernel, args, Math.ceil(n / DOT_COLUMNS), m * n * k);
+}
+
 /** Products with one B. */
 function sharedB(machine: Machine, product: Product, batch: Batch, count: number): void {
   const { b, m, n, k } = product;
   const blockRows = m > BLOCK_ROWS * 4 ? BLOCK_ROWS : Math.max(FEW_ROWS, Math.ceil(m / 16) * 4);
+  if (m * count <= VERY_FEW_ROWS) {
+    if (count === 1 && b.strides.at(-2) === 1 && product.a.strides.at(-1) === 1)
+      return dots(machine, product);
+    if (b.strides.at(-1) === 1)
+      return run(machine, product, batch, count, B_ROWS, undefined, m, GEMM_SCRATCH);
+  }
   const kept = packOf(b);
   if (!kept.known && m * count <= FEW_ROWS && b.strides.at(-1) === 1)
     return run(machine, product, batch, count, B_ROWS, undefined, blockRows, GEMM_SCRATCH);

@@ -1,0 +1,98 @@
+/**
+ * A headless Chromium: the one that BAX_CHROMIUM names, else one that is installed, else the one that npm carries for
+ * Linux x64 (`@sparticuz/chromium`: brotli archives, unpacked here once). Never a download of its own.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { brotliDecompress } from 'node:zlib';
+import { type Browser, chromium } from 'playwright-core';
+
+interface Found {
+  readonly path: string;
+  /** From where it was had, for the test's output. */
+  readonly source: string;
+  /** Libraries that it brings along. */
+  readonly libraries?: string;
+}
+
+const INSTALLED = [
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+  '/usr/bin/google-chrome-stable',
+  '/snap/bin/chromium',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+  '/Applications/Chromium.app/Contents/MacOS/Chromium',
+  'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe',
+  'C:\\Program Files (x86)\\Microsoft\\Edge\\Application\\msedge.exe',
+];
+/** Quiet, offline, and without the sandbox that containers do not allow. */
+const FLAGS = [
+  '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+]; // prettier-ignore
+
+/** Starts a browser, and says which. @throws if there is none: a missing browser is a red test. */
+export async function launch(): Promise<{ browser: Browser; described: string }> {
+  const { path, source, libraries } = await find();
+  const env = { ...process.env, ...(libraries ? { LD_LIBRARY_PATH: libraries } : {}) };
+  const browser = await chromium.launch({ executablePath: path, headless: true, args: FLAGS, env });
+  return { browser, described: `Chromium ${browser.version()} (${source})` };
+}
+
+async function find(): Promise<Found> {
+  const named = process.env.BAX_CHROMIUM;
+  if (named) {
+    if (!existsSync(named)) throw new Error(`BAX_CHROMIUM is ${named}: there is no such file`);
+    return { path: named, source: 'BAX_CHROMIUM' };
+  }
+  const installed = INSTALLED.find((path) => existsSync(path));
+  if (installed) return { path: installed, source: installed };
+  if (process.platform === 'linux' && process.arch === 'x64') return fromNpm();
+  throw new Error(
+    'browser tests: no Chromium was found; install one, or set BAX_CHROMIUM to the path of a Chromium, Chrome or Edge',
+  );
+}
+
+async function fromNpm(): Promise<Found> {
+  const entry = createRequire(import.meta.url).resolve('@sparticuz/chromium');
+  const root = join(dirname(entry), '..');
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
+  const cache = fileURLToPath(new URL('../../node_modules/.cache/', import.meta.url));
+  const folder = join(cache, `chromium-${version}`);
+  if (!existsSync(folder)) {
+    await mkdir(cache, { recursive: true });
+    const fresh = await mkdtemp(join(cache, 'chromium-'));
+    const unpacked = async (name: string): Promise<Buffer> =>
+      promisify(brotliDecompress)(await readFile(join(root, 'bin', name)));
+    await writeFile(join(fresh, 'chromium'), await unpacked('chromium.br'), { mode: 0o755 });
+    for (const name of ['al2023.tar.br', 'swiftshader.tar.br']) await untar(await unpacked(name), fresh);
+    // Renamed when complete: whoever finds the folder finds all of it. Another process may have been quicker.
+    await rename(fresh, folder).catch(async (error: unknown) => {
+      await rm(fresh, { recursive: true });
+      if (!existsSync(folder)) throw error;
+    });
+  }
+  return {
+    path: join(folder, 'chromium'),
+    source: `@sparticuz/chromium ${version}`,
+    libraries: join(folder, 'lib'),
+  };
+}
+
+/** Writes a tar archive's files. https://www.gnu.org/software/tar/manual/html_node/Standard.html */
+async function untar(archive: Buffer, folder: string): Promise<void> {
+  const text = (from: number, to: number): string => archive.toString('latin1', from, to).split('\0', 1)[0];
+  for (let at = 0; at + 512 <= archive.length && archive[at] !== 0;) {
+    const [name, size] = [text(at, at + 100), Number.parseInt(text(at + 124, at + 136), 8)];
+    const isFile = text(at + 156, at + 157) === '0';
+    if (isFile) {
+      await mkdir(dirname(join(folder, name)), { recursive: true });
+      await writeFile(join(folder, name), archive.subarray(at + 512, at + 512 + size), { mode: 0o755 });
+    }
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+}
