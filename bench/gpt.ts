@@ -63,8 +63,10 @@ export function batchOf({ batch, context, vocab }: GptSize): Batch {
 /** One step of AdamW on `params` of the model. */
 export interface Trainer {
   readonly optimizer: Optimizer;
-  /** Enqueues a step; the loss before it, to be freed by the caller. `seen` is told when the forward pass is done. */
-  readonly step: (seen?: () => void) => Tensor;
+  /** Enqueues a step; the loss before it, to be freed by the caller. `seen` is told which pass is done. */
+  readonly step: (seen?: (pass: 'forward' | 'backward') => void) => Tensor;
+  /** A step, awaited; the loss before it. */
+  readonly run: () => Promise<number>;
 }
 
 export function trainer(model: Gpt2, params: readonly Tensor[], size: GptSize, backend: Backend): Trainer {
@@ -72,17 +74,22 @@ export function trainer(model: Gpt2, params: readonly Tensor[], size: GptSize, b
   const { ids, targets } = batchOf(size);
   const shape = [size.batch, size.context];
   const place = (tokens: Int32Array): Tensor => tensor(tokens, { shape, backend });
-  return {
-    optimizer,
-    step: (seen) =>
-      scope(() => {
-        const { value, grads } = valueAndGrad(() => {
-          const loss = model.loss(place(ids), place(targets));
-          seen?.();
-          return loss;
-        }, params);
-        optimizer.step(grads);
-        return value;
-      }),
+  const step: Trainer['step'] = (seen) =>
+    scope(() => {
+      const { value, grads } = valueAndGrad(() => {
+        const loss = model.loss(place(ids), place(targets));
+        seen?.('forward');
+        return loss;
+      }, params);
+      seen?.('backward');
+      optimizer.step(grads);
+      return value;
+    });
+  const run = async (): Promise<number> => {
+    const loss = step();
+    const value = await loss.item();
+    loss.dispose();
+    return value;
   };
+  return { optimizer, step, run };
 }

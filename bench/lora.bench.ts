@@ -3,8 +3,8 @@ import { key, type Backend, type Tensor } from '@bax/core';
 import { attachLora, planLora, type Gpt2, type LoraConfig } from '@bax/nn';
 import { countFlops } from './flops.ts';
 import { openGpt, showSize, SMALL, TINY, trainer, type GptSize, type Trainer } from './gpt.ts';
-import { say, type Suite } from './options.ts';
-import { engines, type Engine } from './ours.ts';
+import { leastMs, say, type Suite } from './options.ts';
+import { engines, kinds, type Engine } from './ours.ts';
 import { median, race, ratios, timed, type Contender } from './rounds.ts';
 import { digits, showRatio, showTimes, type Row } from './table.ts';
 
@@ -26,7 +26,8 @@ export const run: Suite = async ({ rounds, quick }) => {
   for (const engine of engines) {
     const ledgers: Ledger[] = [];
     for (const way of ways) ledgers.push(await measure(engine, way, size));
-    rows.push(...(await timeRows(engine, size, rounds, ledgers)), ...memoryRows(engine, ledgers));
+    rows.push(...(await timeRows(engine, size, ledgers, rounds, leastMs(quick))));
+    if (kinds.includes(engine)) rows.push(...memoryRows(engine, ledgers));
   }
   return rows;
 };
@@ -34,10 +35,11 @@ export const run: Suite = async ({ rounds, quick }) => {
 async function timeRows(
   engine: Engine,
   size: GptSize,
-  rounds: number,
   ledgers: readonly Ledger[],
+  rounds: number,
+  atLeast: number,
 ): Promise<Row[]> {
-  const results = await race(ways.map((way) => contender(engine, way, size)), rounds); // prettier-ignore
+  const results = await race(ways.map((way) => contender(engine, way, size, atLeast)), rounds); // prettier-ignore
   const [full] = results;
   return results.map((result, i): Row => {
     const times = ratios(result, full!);
@@ -56,17 +58,13 @@ async function timeRows(
   });
 }
 
-const contender = (engine: Engine, way: Way, size: GptSize): Contender => ({
+const contender = (engine: Engine, way: Way, size: GptSize, atLeast: number): Contender => ({
   name: way.name,
   async open() {
-    const { step } = openTrainer(await engine.open(), way, size);
-    const call = async (): Promise<void> => {
-      const loss = step();
-      await loss.data();
-      loss.dispose();
-    };
-    await call();
-    return { run: () => timed(call) };
+    const backend = await engine.open();
+    const { run } = openTrainer(backend, way, size);
+    await timed(run, atLeast);
+    return { run: () => timed(run, atLeast), close: () => backend.close?.() };
   },
 });
 
@@ -99,16 +97,15 @@ async function measure(engine: Engine, way: Way, size: GptSize): Promise<Ledger>
   const { step, optimizer } = openTrainer(backend, way, size);
   const before = backend.memory().live; // weights, adapter and state
   let after = before;
-  const { result: loss, flops } = countFlops(() => step(() => (after = backend.memory().live)));
+  const { result: loss, flops } = countFlops(() =>
+    step((pass) => void (pass === 'forward' && (after = backend.memory().live))),
+  );
   loss.dispose();
   const bytes = (all: Iterable<Tensor>): number => [...all].reduce((sum, t) => sum + t.bytes, 0);
-  return {
-    way,
-    flops,
-    trained: bytes(optimizer.params) + bytes(optimizer.stateTensors().values()), // a gradient is of its parameter's size
-    held: after - before,
-    peak: backend.memory().peak - before,
-  };
+  const trained = bytes(optimizer.params) + bytes(optimizer.stateTensors().values()); // a gradient is of its parameter's size
+  const { peak } = backend.memory();
+  backend.close?.();
+  return { way, flops, trained, held: after - before, peak: peak - before };
 }
 
 const memoryRows = (engine: Engine, ledgers: readonly Ledger[]): Row[] =>

@@ -2,7 +2,7 @@
 import { TINY } from './gpt.ts';
 import { openTrainer, ways, type Way } from './lora.bench.ts';
 import { say, type Suite } from './options.ts';
-import { engines, type Engine } from './ours.ts';
+import { kinds, type Engine } from './ours.ts';
 import type { Row } from './table.ts';
 
 const STEPS = 50;
@@ -10,7 +10,7 @@ const STEPS = 50;
 export const run: Suite = async () => {
   say(`memory: ${STEPS} steps`);
   const rows: Row[] = [];
-  for (const engine of engines) for (const way of ways) rows.push(await watch(engine, way));
+  for (const engine of kinds) for (const way of ways) rows.push(await watch(engine, way));
   return rows;
 };
 
@@ -23,6 +23,7 @@ async function watch(engine: Engine, way: Way): Promise<Row> {
     return backend.memory().live;
   });
   const { buffers, pooled } = backend.memory();
+  backend.close?.();
   const growth = Math.max(...live) - live[0]!;
   return {
     case: `live bytes over ${STEPS} steps, ${engine.name}`,

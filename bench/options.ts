@@ -7,6 +7,9 @@ export interface Options {
   readonly quick: boolean;
 }
 
+/** A step is warmed up and measured for so many milliseconds at least: short ones are repeated. */
+export const leastMs = (quick: boolean): number => (quick ? 50 : 1000);
+
 export type Suite = (options: Options) => Promise<Row[]>;
 
 /** Progress goes to stderr: stdout has the table alone. */

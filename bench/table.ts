@@ -57,20 +57,23 @@ export interface Measure {
   readonly also?: (ms: number) => string;
 }
 
-/** A race as rows. The ratio column says how many times as fast as the row's contender each of `ours` is. */
+/**
+ * A race as rows. The ratio column says how many times as fast as the row's contender those are that `compared` names
+ * for it.
+ */
 export function raceRows(
   name: string,
   results: readonly Result[],
-  ours: readonly string[],
+  compared: (who: string) => readonly string[],
   measure: Measure,
 ): Row[] {
-  const own = results.filter((result) => ours.includes(result.name) && result.ms.length > 0);
   return results.map((result) => ({
     case: name,
     who: result.name,
     ...showTimes(result.ms, measure),
-    ratio: own
-      .filter((one) => one.name !== result.name && result.ms.length > 0)
+    ratio: results
+      .filter((one) => one !== result && one.ms.length > 0 && compared(result.name).includes(one.name))
+      .filter(() => result.ms.length > 0)
       .map((one) => `${one.name} ${showRatio(ratios(result, one))}`)
       .join(', '),
     note: result.note,

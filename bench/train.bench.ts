@@ -2,8 +2,8 @@
 import { countFlops } from './flops.ts';
 import { ADAMW, batchOf, LAYER_NORM_EPS, openGpt, showSize, SMALL, TINY, trainer } from './gpt.ts';
 import type { GptSize } from './gpt.ts';
-import { say, type Suite } from './options.ts';
-import { engines, ourNames, type Engine } from './ours.ts';
+import { leastMs, say, type Suite } from './options.ts';
+import { comparedWith, engines, type Engine } from './ours.ts';
 import { jaxStepper } from './peers/jax-gpt.ts';
 import { tfjsStepper } from './peers/tfjs-gpt.ts';
 import { torchStepper } from './peers/torch.ts';
@@ -19,21 +19,25 @@ export const run: Suite = async ({ rounds, quick }) => {
   say(`${name}: ${showSize(size)}`);
   const losses: number[] = []; // of our first engine: what the others are compared with
   const { length: tokens } = task.batch.ids;
-  const results = await race(
-    [
-      ...engines.map((engine, i) =>
-        contender(engine.name, () => ourStepper(engine, size), i === 0 ? [] : losses, i === 0 ? losses : []),
-      ),
-      contender('tfjs cpu', () => tfjsStepper('cpu', task), losses, [], quick ? undefined : 1),
-      contender('tfjs wasm', () => tfjsStepper('wasm', task), losses),
-      contender('jax-js wasm, jit', () => jaxStepper(task), losses),
-      contender('PyTorch CPU, 1 thread', () => torchStepper(task, 1), losses),
-      contender('PyTorch CPU, all threads', () => torchStepper(task), losses),
-      ...ceilings(flops),
-    ],
-    rounds,
-  );
-  return raceRows(name, results, ourNames, {
+  const ours = engines.map((engine, i): Entry => {
+    const entry = { name: engine.name, open: () => ourStepper(engine, size) };
+    return i === 0 ? { ...entry, expected: [], losses } : { ...entry, expected: losses };
+  });
+  const peers: Entry[] = [
+    {
+      name: 'tfjs cpu',
+      open: () => tfjsStepper('cpu', task),
+      expected: losses,
+      ...(quick ? {} : { rounds: 1 }),
+    },
+    { name: 'tfjs wasm', open: () => tfjsStepper('wasm', task), expected: losses },
+    { name: 'jax-js wasm, jit', open: () => jaxStepper(task), expected: losses },
+    { name: 'PyTorch CPU, 1 thread', open: () => torchStepper(task, 1), expected: losses },
+    { name: 'PyTorch CPU, all threads', open: () => torchStepper(task), expected: losses },
+  ];
+  const all = [...ours, ...peers].map((entry) => contender(entry, leastMs(quick)));
+  const results = await race([...all, ...ceilings(flops)], rounds);
+  return raceRows(name, results, comparedWith, {
     unit: 'ms',
     of: (ms) => ms,
     also: (ms) => `${digits((1000 * tokens) / ms)} tok/s`,
@@ -50,35 +54,42 @@ async function newTask(size: GptSize): Promise<{ task: Task; flops: number; para
   const { step, optimizer } = trainer(model, model.parameters(), size, backend);
   const { result: loss, flops } = countFlops(() => step());
   for (const owner of [loss, optimizer, model]) owner.dispose();
+  backend.close?.();
   const task = { size, batch: batchOf(size), adamW: ADAMW, layerNormEps: LAYER_NORM_EPS, weights };
   return { task, flops, parameters: model.parameterCount };
 }
 
-/** `rounds` = 1: too slow to be warmed up either. */
-function contender(
-  name: string,
-  open: () => Promise<Stepper>,
-  expected: readonly number[],
-  losses: number[] = [],
-  rounds?: number,
-): Contender {
-  return {
-    name,
-    ...(rounds === undefined ? {} : { rounds }),
-    async open() {
-      say(`  opening ${name}`);
-      const stepper = await open();
-      const run = async (): Promise<number> => {
+interface Entry {
+  readonly name: string;
+  readonly open: () => Promise<Stepper>;
+  /** 1: too slow to be warmed up either. */
+  readonly rounds?: number;
+  /** The losses to be found, and where to put those that were. */
+  readonly expected: readonly number[];
+  readonly losses?: number[];
+}
+
+const contender = ({ name, open, rounds, expected, losses = [] }: Entry, atLeast: number): Contender => ({
+  name,
+  ...(rounds === undefined ? {} : { rounds }),
+  async open() {
+    say(`  opening ${name}`);
+    const stepper = await open();
+    const run = async (): Promise<number> => {
+      let [steps, sum] = [0, 0];
+      do {
         const start = performance.now();
         const { loss, ms } = await stepper.step();
+        sum += ms ?? performance.now() - start;
+        steps++;
         losses.push(loss);
-        return ms ?? performance.now() - start;
-      };
-      if (rounds !== 1) await run();
-      return { run, note: () => compare(losses, expected), close: () => stepper.close?.() };
-    },
-  };
-}
+      } while (sum < atLeast);
+      return sum / steps;
+    };
+    if (rounds !== 1) await run();
+    return { run, note: () => compare(losses, expected), close: () => stepper.close?.() };
+  },
+});
 
 /** Everyone trains the same model on the same batch, so the losses must be the same. */
 function compare(losses: readonly number[], expected: readonly number[]): string {
@@ -92,16 +103,6 @@ function compare(losses: readonly number[], expected: readonly number[]): string
 async function ourStepper(engine: Engine, size: GptSize): Promise<Stepper> {
   const backend = await engine.open();
   const model = openGpt(size, backend);
-  const { step, optimizer } = trainer(model, model.parameters(), size, backend);
-  return {
-    async step() {
-      const loss = step();
-      const value = await loss.item();
-      loss.dispose();
-      return { loss: value };
-    },
-    close() {
-      for (const owner of [optimizer, model]) owner.dispose();
-    },
-  };
+  const { run } = trainer(model, model.parameters(), size, backend);
+  return { step: async () => ({ loss: await run() }), close: () => backend.close?.() };
 }

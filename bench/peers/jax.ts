@@ -5,6 +5,7 @@ import { timed, type Contender } from '../rounds.ts';
 import { load } from './load.ts';
 
 export type Jax = typeof jaxJs;
+type Array_ = ReturnType<Jax['numpy']['array']>;
 
 export async function openJax(device: 'wasm'): Promise<Jax> {
   const jax = await load(() => import('@jax-js/jax'));
@@ -13,13 +14,14 @@ export async function openJax(device: 'wasm'): Promise<Jax> {
   return jax;
 }
 
-export const jaxMatmul = (device: 'wasm', { a, b, atLeast, check }: Product): Contender => ({
+/** It packs nothing, so it makes no difference to it whether b is kept. */
+export const jaxMatmul = (device: 'wasm', { a, b, bTransposed, atLeast, check }: Product): Contender => ({
   name: `jax-js ${device}`,
   async open() {
     const { jit, numpy: np } = await openJax(device);
-    const place = ({ data, shape }: Factor): ReturnType<typeof np.array> => np.array(data).reshape(shape);
+    const place = ({ data, shape }: Factor): Array_ => np.array(data).reshape(shape);
     const [x, y] = [place(a), place(b)];
-    const product = jit(np.matmul);
+    const product = jit(bTransposed ? (x: Array_, y: Array_) => np.matmul(x, y.transpose()) : np.matmul);
     const note = check(await product(x.ref, y.ref).data());
     const call = async (): Promise<void> => {
       const z = product(x.ref, y.ref);

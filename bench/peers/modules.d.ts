@@ -99,3 +99,21 @@ declare module '@jax-js/jax' {
     softmax(x: Array, axis: number): Array;
   };
 }
+
+declare module 'onnxruntime-web' {
+  interface Tensor {
+    readonly dims: readonly number[];
+    readonly data: Float32Array;
+  }
+  interface Options {
+    executionProviders: readonly string[];
+    graphOptimizationLevel: 'disabled' | 'all';
+    extra: { session: Record<string, string> };
+  }
+  class InferenceSession {
+    static create(model: Uint8Array, options: Options): Promise<InferenceSession>;
+    run(feeds: Record<string, Tensor>, fetches: readonly string[]): Promise<Record<string, Tensor>>;
+    release(): Promise<void>;
+  }
+  const env: { wasm: { numThreads: number } };
+}
