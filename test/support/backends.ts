@@ -1,16 +1,55 @@
 /** The backends that the laws run over. One of each a test file, so that its memory can be counted. */
+import type { ArgOptions } from '@bax/check';
 import { cpu } from '@bax/cpu';
 import { wasm } from '@bax/wasm';
 import type { Backend } from '@bax/core';
+import { afterAll, beforeAll, describe } from 'vitest';
 
 export interface BackendCase {
   readonly name: string;
   make(): Backend | Promise<Backend>;
+  /** The part of a law's random instances that it sees: where most of the code is another's, fewer will do. */
+  readonly share: number;
 }
 
 export const backendCases: readonly BackendCase[] = [
-  { name: 'cpu', make: cpu },
-  { name: 'wasm', make: async () => wasm({ threads: 1 }) },
-  { name: 'wasm without fused multiply-add', make: async () => wasm({ threads: 1, fma: false }) },
-  { name: 'wasm with two threads', make: async () => wasm({ threads: 2 }) },
+  { name: 'cpu', make: cpu, share: 1 },
+  { name: 'wasm', make: async () => wasm({ threads: 1 }), share: 1 / 2 },
+  {
+    name: 'wasm without fused multiply-add',
+    make: async () => wasm({ threads: 1, fma: false }),
+    share: 1 / 4,
+  },
+  { name: 'wasm with two threads', make: async () => wasm({ threads: 2 }), share: 1 / 4 },
 ];
+
+/** A backend on which laws run: to be looked at inside of tests, when it is open. */
+export interface On {
+  readonly backend: Backend;
+  /** How tensors are made there. */
+  readonly f32: ArgOptions;
+  readonly f64: ArgOptions;
+  /** How often a law is tried that the cpu tries so many times. */
+  runs(times: number): number;
+}
+
+/** Declares the tests for each backend, which opens before them and closes after them. */
+export function onEveryBackend(laws: (on: On) => void, cases: readonly BackendCase[] = backendCases): void {
+  describe.each(cases)('on $name', (device) => {
+    let backend: Backend & { close?(): void };
+    beforeAll(async () => void (backend = await device.make()));
+    afterAll(() => backend.close?.());
+    laws({
+      get backend() {
+        return backend;
+      },
+      get f32() {
+        return { dtype: 'f32', backend } as const;
+      },
+      get f64() {
+        return { dtype: 'f64', backend } as const;
+      },
+      runs: (times) => Math.ceil(times * device.share),
+    });
+  });
+}

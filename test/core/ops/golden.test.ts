@@ -1,9 +1,9 @@
 /** Values and gradients of single ops as PyTorch computes them in f64: test/reference/ops.py made the files. */
 import { assertWithin } from '@bax/check';
 import * as bax from '@bax/core';
-import { type DType, grad, isFloat, type Tensor, tensor } from '@bax/core';
-import { cpu } from '@bax/cpu';
+import { type Backend, grad, isFloat, type Tensor, tensor } from '@bax/core';
 import { describe, expect, test } from 'vitest';
+import { backendCases, onEveryBackend } from '../../support/backends.ts';
 import { goldenFile, goldenJson } from '../../support/golden.ts';
 
 /** As each case has what its op reads, no case has all of them. */
@@ -30,17 +30,16 @@ interface Case {
   readonly grads: Readonly<Record<string, string | null>>;
 }
 
-const backend = cpu();
 const file = await goldenFile('ops.safetensors');
 const { cases } = (await goldenJson('ops.json')) as { cases: Case[] };
 
-async function load(name: string, dtype: DType): Promise<Tensor> {
+/** Floats as `dtype` holds them, anything else as i32. */
+async function load(name: string, dtype: 'f32' | 'f64', backend: Backend): Promise<Tensor> {
   const { data, shape } = await file.read(name);
-  return tensor(dtype === 'f64' ? (data as Float64Array) : Int32Array.from(data as Uint8Array, Number), {
-    shape,
-    dtype,
-    backend,
-  });
+  if (file.tensors.get(name)!.dtype !== 'F64')
+    return tensor(Int32Array.from(data as Uint8Array, Number), { shape, dtype: 'i32', backend });
+  const values = data as Float64Array;
+  return tensor(dtype === 'f64' ? values : Float32Array.from(values), { shape, dtype, backend });
 }
 
 type Inputs = Readonly<Record<string, Tensor>>;
@@ -76,13 +75,13 @@ const programs: Record<string, (x: Inputs, attrs: Attrs) => Tensor> = {
   sum: ({ x }, { axis, keepdims }) => sum(x, axis, { keepDims: keepdims }),
   max: ({ x }, { axis }) => bax.max(x, axis),
   layer_norm: ({ x, weight, bias }, { eps }) => {
-    const like = { dtype: 'f64', backend } as const;
+    const like = { dtype: x.dtype, backend: x.backend };
     const n = [x.shape.at(-1)!];
     return bax.layerNorm(x, weight ?? bax.ones(n, like), bias ?? bax.zeros(n, like), eps);
   },
   rms_norm: ({ x, weight }, { eps }) => bax.rmsNorm(x, weight, eps),
   cross_entropy({ logits, targets }, { reduction, ignore_index: ignoreIndex, label_smoothing: smoothing }) {
-    const counts = cast(ne(targets, ignoreIndex), 'f64');
+    const counts = cast(ne(targets, ignoreIndex), logits.dtype);
     const nll = bax.crossEntropy(logits, targets, { ignoreIndex });
     if (reduction === 'sum') return mul(nll, sum(counts));
     if (!smoothing) return nll;
@@ -103,32 +102,44 @@ const programs: Record<string, (x: Inputs, attrs: Attrs) => Tensor> = {
 
 test('there are 76 cases', () => expect(cases).toHaveLength(76));
 
-describe.each(cases)('$name', ({ op, attrs, inputs, output, cotangent, grads }) => {
-  test('the value and every gradient', async () => {
-    const x: Record<string, Tensor> = {};
-    for (const [key, name] of Object.entries(inputs)) {
-      x[key] = await load(name, file.tensors.get(name)!.dtype === 'F64' ? 'f64' : 'i32');
-      x[key].requiresGrad = isFloat(x[key].dtype);
-    }
-    const y = programs[op](x, attrs);
-    const [want, g] = [await file.read(output), await load(cotangent, 'f64')];
-    expect(y.shape).toEqual(want.shape);
-    close(await y.data(), want.data as Float64Array, 'value');
-    const smooth = Object.keys(x).filter((key) => x[key].requiresGrad);
-    expect(smooth).toEqual(Object.keys(grads).filter((key) => grads[key] !== null));
-    const found = grad(y, smooth.map((key) => x[key]), { cotangent: g }); // prettier-ignore
-    for (const [i, key] of smooth.entries()) {
-      const expected = await file.read(grads[key]!);
-      expect(found[i].shape).toEqual(expected.shape);
-      close(await found[i].data(), expected.data as Float64Array, `∂${key}`);
-    }
+const twoBackends = backendCases.filter(({ name }) => ['cpu', 'wasm'].includes(name));
+onEveryBackend((on) => {
+  describe.each(cases)('$name', ({ op, attrs, inputs, output, cotangent, grads }) => {
+    test.each(['f64', 'f32'] as const)('the value and every gradient in %s', async (dtype) => {
+      const x: Record<string, Tensor> = {};
+      for (const [key, name] of Object.entries(inputs)) {
+        x[key] = await load(name, dtype, on.backend);
+        x[key].requiresGrad = isFloat(x[key].dtype);
+      }
+      const y = programs[op](x, attrs);
+      const [want, g] = [await file.read(output), await load(cotangent, dtype, on.backend)];
+      expect(y.shape).toEqual(want.shape);
+      close(await y.data(), want.data as Float64Array, dtype, 'value');
+      const smooth = Object.keys(x).filter((key) => x[key].requiresGrad);
+      expect(smooth).toEqual(Object.keys(grads).filter((key) => grads[key] !== null));
+      const found = grad(y, smooth.map((key) => x[key]), { cotangent: g }); // prettier-ignore
+      for (const [i, key] of smooth.entries()) {
+        const expected = await file.read(grads[key]!);
+        expect(found[i].shape).toEqual(expected.shape);
+        close(await found[i].data(), expected.data as Float64Array, dtype, `∂${key}`);
+      }
+    });
   });
-});
+}, twoBackends);
 
-/** A few roundings apart, relative to the size of what was summed. */
-function close(actual: ArrayLike<number>, expected: ArrayLike<number>, what: string): void {
+/**
+ * In f64 a few roundings apart, relative to each number or to a hundredth of the largest. In f32, where the inputs are
+ * rounded too, within 2^-17 of the largest.
+ */
+function close(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  dtype: 'f32' | 'f64',
+  what: string,
+): void {
   const size = Array.from(expected)
     .filter(Number.isFinite)
     .reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-  assertWithin(actual, expected, (i) => 1e-13 * Math.max(Math.abs(expected[i]), 1e-2 * size, 1e-2), what);
+  const f64 = (i: number): number => 1e-13 * Math.max(Math.abs(expected[i]), 1e-2 * size, 1e-2);
+  assertWithin(actual, expected, dtype === 'f64' ? f64 : 2 ** -17 * Math.max(size, 1e-2), what);
 }

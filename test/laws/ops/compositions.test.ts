@@ -1,11 +1,10 @@
 /** Rule 5: the composition is the definition. A gradient rule beside it equals the differentiated composition. */
 import { assertWithin, type Call } from '@bax/check';
 import { grad, scope, type Tensor } from '@bax/core';
-import { cpu } from '@bax/cpu';
 import { describe, expect, test } from 'vitest';
+import { onEveryBackend } from '../../support/backends.ts';
 import { cotangentOf, everyOp, forCalls, plainInputs, read, run } from '../../support/calls.ts';
 
-const backend = cpu();
 const both = everyOp.filter(([, op]) => op.compose && op.vjp);
 
 test('the ops with a rule beside their composition', () => {
@@ -14,20 +13,27 @@ test('the ops with a rule beside their composition', () => {
   );
 });
 
-describe.each(both)('%s', (_, op) => {
-  test('values and gradients equal those of the composition', async () => {
-    await forCalls(op, { mode: 'real', runs: 60 }, async (call: Call) => {
-      const inputs = plainInputs(call, { dtype: 'f64', backend, requiresGrad: true });
-      const wanted = inputs.filter((x) => x.dtype === 'f64');
-      const valuesOf = (make: () => Tensor): Promise<ArrayLike<number>[]> => read(scope(() => {
+onEveryBackend((on) => {
+  describe.each(both)('%s', (_, op) => {
+    test('values and gradients equal those of the composition', async () => {
+      await forCalls(op, { mode: 'real', runs: on.runs(60) }, async (call: Call) => {
+        const inputs = plainInputs(call, { ...on.f64, requiresGrad: true });
+        const wanted = inputs.filter((x) => x.dtype === 'f64');
+        const valuesOf = (make: () => Tensor): Promise<ArrayLike<number>[]> => read(scope(() => {
         const y = make();
         return [...grad(y, wanted, { cotangent: cotangentOf(y), allowUnused: true }), y.detach()];
       })); // prettier-ignore
-      const ruled = await valuesOf(() => run(call, inputs));
-      const composed = await valuesOf(() => op.compose!(inputs, call.attrs) as Tensor);
-      ruled.forEach((values, i) => {
-        const size = Math.max(1, ...Array.from(composed[i], Math.abs));
-        assertWithin(values, composed[i], 1e-11 * size, `${op.name}: ${i < wanted.length ? `∂x${i}` : 'y'}`);
+        const ruled = await valuesOf(() => run(call, inputs));
+        const composed = await valuesOf(() => op.compose!(inputs, call.attrs) as Tensor);
+        ruled.forEach((values, i) => {
+          const size = Math.max(1, ...Array.from(composed[i], Math.abs));
+          assertWithin(
+            values,
+            composed[i],
+            1e-11 * size,
+            `${op.name}: ${i < wanted.length ? `∂x${i}` : 'y'}`,
+          );
+        });
       });
     });
   });

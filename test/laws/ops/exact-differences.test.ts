@@ -1,12 +1,10 @@
 /** P32: of an op that is linear in each argument, differences with whole steps are the gradient, bit for bit, in plain f32. */
 import { assertSameBits } from '@bax/check';
 import { grad, noGrad, ops, tensor, type Tensor } from '@bax/core';
-import { cpu } from '@bax/cpu';
 import { describe, expect, test } from 'vitest';
+import { onEveryBackend } from '../../support/backends.ts';
 import { cotangentOf, forCalls, plainInputs, run } from '../../support/calls.ts';
 
-const backend = cpu();
-const f32 = { dtype: 'f32', backend, requiresGrad: true } as const;
 const linear = [
   'add',
   'sub',
@@ -35,32 +33,34 @@ test('every op named here exists', () => {
   for (const name of linear) expect(ops.has(name), name).toBe(true);
 });
 
-describe.each(linear)('%s', (name) => {
-  test('L(x + E) − L(x − E) = 2⟨∇, E⟩ along each argument', async () => {
-    await forCalls(ops.get(name)!, { mode: 'int', runs: 40 }, async (call) => {
-      const inputs = plainInputs(call, f32);
-      const y = run(call, inputs);
-      const c = cotangentOf(y);
-      const weights = await c.data();
-      const params = inputs.filter((x) => x.dtype === 'f32');
-      const grads = grad(y, params, { cotangent: c, allowUnused: true, retain: true });
-      for (const [i, x] of inputs.entries()) {
-        if (x.dtype !== 'f32') continue;
-        const values = await x.data();
-        const step = Float32Array.from(values, (_, j) => ((5 * j + i) % 5) - 2);
-        const loss = async (sign: number): Promise<number> => {
-          const moved: Tensor[] = inputs.with(
-            i,
-            tensor(
-              Float32Array.from(values, (v, j) => v + sign * step[j]),
-              { shape: x.shape, backend },
-            ),
-          );
-          return dot(await noGrad(() => run(call, moved)).data(), weights);
-        };
-        const slope = dot(await grads[params.indexOf(x)].data(), step);
-        assertSameBits([(await loss(1)) - (await loss(-1))], [2 * slope], `${name} along argument ${i}`);
-      }
+onEveryBackend((on) => {
+  describe.each(linear)('%s', (name) => {
+    test('L(x + E) − L(x − E) = 2⟨∇, E⟩ along each argument', async () => {
+      await forCalls(ops.get(name)!, { mode: 'int', runs: on.runs(40) }, async (call) => {
+        const inputs = plainInputs(call, { ...on.f32, requiresGrad: true });
+        const y = run(call, inputs);
+        const c = cotangentOf(y);
+        const weights = await c.data();
+        const params = inputs.filter((x) => x.dtype === 'f32');
+        const grads = grad(y, params, { cotangent: c, allowUnused: true, retain: true });
+        for (const [i, x] of inputs.entries()) {
+          if (x.dtype !== 'f32') continue;
+          const values = await x.data();
+          const step = Float32Array.from(values, (_, j) => ((5 * j + i) % 5) - 2);
+          const loss = async (sign: number): Promise<number> => {
+            const moved: Tensor[] = inputs.with(
+              i,
+              tensor(
+                Float32Array.from(values, (v, j) => v + sign * step[j]),
+                { shape: x.shape, backend: on.backend },
+              ),
+            );
+            return dot(await noGrad(() => run(call, moved)).data(), weights);
+          };
+          const slope = dot(await grads[params.indexOf(x)].data(), step);
+          assertSameBits([(await loss(1)) - (await loss(-1))], [2 * slope], `${name} along argument ${i}`);
+        }
+      });
     });
   });
 });

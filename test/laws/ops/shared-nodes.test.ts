@@ -1,5 +1,5 @@
 /** P59: a tensor that is used several times gets the sum of what its uses ask of it. */
-import { assertSameBits, type Call, plainTensor } from '@bax/check';
+import { type ArgOptions, assertSameBits, type Call, plainTensor } from '@bax/check';
 import {
   grad,
   matmul,
@@ -17,51 +17,20 @@ import {
   where,
   lt,
 } from '@bax/core';
-import { cpu } from '@bax/cpu';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { onEveryBackend } from '../../support/backends.ts';
 import { argOf, everyOp, forCalls, plainInputs, read, run } from '../../support/calls.ts';
 import { runs } from '../../support/runs.ts';
-
-const backend = cpu();
-const f64 = { dtype: 'f64', backend, requiresGrad: true } as const;
 
 const binary = everyOp.filter(([name]) =>
   ['add', 'sub', 'mul', 'maximum', 'minimum', 'where', 'matmul', 'concat'].includes(name),
 );
 
-describe.each(binary)('%s', (_, op) => {
-  test('∇f(x, x) = ∂₁f + ∂₂f', async () => {
-    await forCalls(op, { mode: 'int', runs: 30 }, async (call: Call) => {
-      // The first float argument's values for every float argument, in a shape that fits itself.
-      const first = call.args.find((a) => a.kind === 'float')!;
-      const side = Math.max(1, Math.floor(Math.sqrt(first.distinct.length)));
-      const square = argOf([side, side], (i) => first.distinct[i]);
-      const args = call.args.map((a) =>
-        a.kind === 'float' ? square : { ...argOf([side, side], (i) => i % 2), kind: a.kind },
-      );
-      const attrs = op.name === 'concat' ? { axis: 0 } : call.attrs;
-      const one = plainTensor(square, f64);
-      const apart = plainInputs({ ...call, args }, f64);
-      const gradients = (inputs: readonly Tensor[]): Promise<ArrayLike<number>[]> => {
-        const wanted = [...new Set(inputs.filter((x) => x.dtype === 'f64'))];
-        return read(scope(() => grad(weighted(run({ op, attrs }, inputs)), wanted)));
-      };
-      const [together] = await gradients(apart.map((x) => (x.dtype === 'f64' ? one : x)));
-      const [da, db] = await gradients(apart);
-      assertSameBits(
-        together,
-        Array.from(da, (g, i) => g + db[i]),
-        `∇${op.name}(x, x)`,
-      );
-    });
-  });
-});
-
 /** A scalar that weighs each element by another small integer. */
 function weighted(y: Tensor): Tensor {
   const weights = argOf(y.shape, (i) => (i % 5) - 2);
-  return sum(mul(y, plainTensor(weights, { dtype: 'f64', backend })));
+  return sum(mul(y, plainTensor(weights, { dtype: 'f64', backend: y.backend })));
 }
 
 /** A program: each step computes from two earlier values. The first ones are the leaves. */
@@ -105,27 +74,59 @@ function copied(steps: readonly Step[], leaves: readonly Tensor[], at = steps.le
   return functions[f](copied(steps, leaves, a), copied(steps, leaves, b));
 }
 
-test('a random graph with reuse = the same with a copy for each use', async () => {
-  let counted = 0;
-  const small = fc.array(fc.integer({ min: -2, max: 2 }), { minLength: 8, maxLength: 8 });
-  await fc.assert(
-    fc.asyncProperty(programs, small, async (steps, values) => {
-      const leaves = [values.slice(0, 4), values.slice(4)].map((v) =>
-        tensor(Float64Array.from(v), { shape: [2, 2], backend, requiresGrad: true }),
-      );
-      const gradients = (f: typeof shared): Promise<ArrayLike<number>[]> =>
+onEveryBackend((on) => {
+  const f64 = (): ArgOptions => ({ ...on.f64, requiresGrad: true });
+
+  describe.each(binary)('%s', (_, op) => {
+    test('∇f(x, x) = ∂₁f + ∂₂f', async () => {
+      await forCalls(op, { mode: 'int', runs: on.runs(30) }, async (call: Call) => {
+        // The first float argument's values for every float argument, in a shape that fits itself.
+        const first = call.args.find((a) => a.kind === 'float')!;
+        const side = Math.max(1, Math.floor(Math.sqrt(first.distinct.length)));
+        const square = argOf([side, side], (i) => first.distinct[i]);
+        const args = call.args.map((a) =>
+          a.kind === 'float' ? square : { ...argOf([side, side], (i) => i % 2), kind: a.kind },
+        );
+        const attrs = op.name === 'concat' ? { axis: 0 } : call.attrs;
+        const one = plainTensor(square, f64());
+        const apart = plainInputs({ ...call, args }, f64());
+        const gradients = (inputs: readonly Tensor[]): Promise<ArrayLike<number>[]> => {
+          const wanted = [...new Set(inputs.filter((x) => x.dtype === 'f64'))];
+          return read(scope(() => grad(weighted(run({ op, attrs }, inputs)), wanted)));
+        };
+        const [together] = await gradients(apart.map((x) => (x.dtype === 'f64' ? one : x)));
+        const [da, db] = await gradients(apart);
+        assertSameBits(
+          together,
+          Array.from(da, (g, i) => g + db[i]),
+          `∇${op.name}(x, x)`,
+        );
+      });
+    });
+  });
+
+  test('a random graph with reuse = the same with a copy for each use', async () => {
+    let counted = 0;
+    const small = fc.array(fc.integer({ min: -2, max: 2 }), { minLength: 8, maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(programs, small, async (steps, values) => {
+        const leaves = [values.slice(0, 4), values.slice(4)].map((v) =>
+          tensor(Float64Array.from(v), { shape: [2, 2], backend: on.backend, requiresGrad: true }),
+        );
+        const gradients = (f: typeof shared): Promise<ArrayLike<number>[]> =>
         read(scope(() => {
           const y = f(steps, leaves);
           const value = y.detach();
           return [...grad(weighted(y), leaves, { allowUnused: true }), value];
         })); // prettier-ignore
-      const [once, often] = [await gradients(shared), await gradients(copied)];
-      // Integers below 2^53 are exact in any order; larger ones are no proof.
-      fc.pre(once.every((all) => Array.from(all).every((x) => Math.abs(x) < 2 ** 40)));
-      once.forEach((all, i) => assertSameBits(all, often[i], i < LEAVES ? `∂leaf ${i}` : 'value'));
-      counted++;
-    }),
-    runs(300),
-  );
-  expect(counted).toBeGreaterThanOrEqual(300);
+        const [once, often] = [await gradients(shared), await gradients(copied)];
+        // Integers below 2^53 are exact in any order; larger ones are no proof.
+        fc.pre(once.every((all) => Array.from(all).every((x) => Math.abs(x) < 2 ** 40)));
+        once.forEach((all, i) => assertSameBits(all, often[i], i < LEAVES ? `∂leaf ${i}` : 'value'));
+        counted++;
+      }),
+      runs(on.runs(300)),
+    );
+    expect(counted).toBeGreaterThanOrEqual(on.runs(300));
+  });
 });

@@ -1,8 +1,8 @@
 /** P53: an op cannot tell a view from its contiguous copy, neither forward nor backward. */
-import { assertSameBits, assertWithin, type Call } from '@bax/check';
+import { type ArgOptions, assertSameBits, assertWithin, type Call } from '@bax/check';
 import { scope } from '@bax/core';
-import { cpu } from '@bax/cpu';
 import { describe, test } from 'vitest';
+import { onEveryBackend } from '../../support/backends.ts';
 import {
   everyOp,
   forCalls,
@@ -13,10 +13,6 @@ import {
   stridedInputs,
 } from '../../support/calls.ts';
 
-const backend = cpu();
-const f32 = { dtype: 'f32', backend, requiresGrad: true } as const;
-const f64 = { dtype: 'f64', backend, requiresGrad: true } as const;
-
 /** Whether f32 could hold the values without rounding and did: then every order of summation gives the same bits. */
 const exact = (narrow: ArrayLike<number>, wide: ArrayLike<number>): boolean =>
   Array.from(narrow).every((x, i) => x === wide[i] && Number.isInteger(x * 2 ** 8));
@@ -26,10 +22,10 @@ const largest = (values: ArrayLike<number>): number =>
 async function results(
   call: Call,
   make: typeof plainInputs,
-  options: typeof f32 | typeof f64,
+  options: ArgOptions,
 ): Promise<ArrayLike<number>[]> {
   const tensors = scope(() => {
-    const [y, ...grads] = resultAndGrads(call, make(call, options));
+    const [y, ...grads] = resultAndGrads(call, make(call, { ...options, requiresGrad: true }));
     return [y.detach(), ...grads];
   });
   const values = await read(tensors);
@@ -37,27 +33,30 @@ async function results(
   return values;
 }
 
-describe.each(everyOp)('%s', (_, op) => {
-  test('small numbers: the same bits', async () => {
-    await forCalls(op, { mode: 'int', views: true, runs: 40 }, async (call) => {
-      const plain = await results(call, plainInputs, f32);
-      const strided = await results(call, stridedInputs, f32);
-      const reference = await results(call, plainInputs, f64);
-      plain.forEach((values, i) => {
-        const what = i === 0 ? `${op.name} of views` : `the gradient of ${op.name} for views, input ${i - 1}`;
-        if (exact(values, reference[i])) assertSameBits(strided[i], values, what);
-        else assertWithin(strided[i], values, 2 ** -18 * largest(values), what);
+onEveryBackend((on) => {
+  describe.each(everyOp)('%s', (_, op) => {
+    test('small numbers: the same bits', async () => {
+      await forCalls(op, { mode: 'int', views: true, runs: on.runs(40) }, async (call) => {
+        const plain = await results(call, plainInputs, on.f32);
+        const strided = await results(call, stridedInputs, on.f32);
+        const reference = await results(call, plainInputs, on.f64);
+        plain.forEach((values, i) => {
+          const what =
+            i === 0 ? `${op.name} of views` : `the gradient of ${op.name} for views, input ${i - 1}`;
+          if (exact(values, reference[i])) assertSameBits(strided[i], values, what);
+          else assertWithin(strided[i], values, 2 ** -18 * largest(values), what);
+        });
       });
     });
-  });
 
-  test('real numbers: within rounding', async () => {
-    await forCalls(op, { mode: 'real', views: true, runs: 20 }, async (call) => {
-      const plain = await results(call, plainInputs, f64);
-      const strided = await results(call, stridedInputs, f64);
-      plain.forEach((values, i) =>
-        assertWithin(strided[i], values, 2 ** -44 * largest(values), `${op.name} of views, ${i}`),
-      );
+    test('real numbers: within rounding', async () => {
+      await forCalls(op, { mode: 'real', views: true, runs: on.runs(20) }, async (call) => {
+        const plain = await results(call, plainInputs, on.f64);
+        const strided = await results(call, stridedInputs, on.f64);
+        plain.forEach((values, i) =>
+          assertWithin(strided[i], values, 2 ** -44 * largest(values), `${op.name} of views, ${i}`),
+        );
+      });
     });
   });
 });
