@@ -52,9 +52,9 @@ export const crossEntropyGradKernel: Kernel = defineKernel(
         forVectors(s, args.n, [q], [dx], (v) => v.store(q, s.f32(0))),
         [
           topAndSum(s, args.n, x, [p, q], [top, sum]),
-          factor.set(f32x4.splat(f32.load(args.scale))),
+          factor.set(f32x4.div(f32x4.splat(f32.load(args.scale)), sum)),
           forVectors(s, args.n, [p, q], [x, dx], (v) =>
-            v.store(q, f32x4.mul(f32x4.div(exp(s, f32x4.sub(v.load(p), top)), sum), factor)),
+            v.store(q, f32x4.mul(exp(s, f32x4.sub(v.load(p), top)), factor)),
           ),
           hit.set(i32.add(dx, i32.mul(label, i32.const(4)))),
           f32.store(hit, f32.sub(f32.load(hit), f32.load(args.scale))),

@@ -41,7 +41,8 @@ export const softmaxKernel: Kernel = defineKernel(
       x.set(i32.add(args.x, i32.mul(row, args.xRow))),
       y.set(i32.add(args.y, i32.mul(row, args.yRow))),
       topAndSum(s, args.n, x, [p, q], [top, sum], y),
-      forVectors(s, args.n, [q], [y], (v) => v.store(q, f32x4.div(v.load(q), sum))),
+      sum.set(f32x4.div(s.f32(1), sum)),
+      forVectors(s, args.n, [q], [y], (v) => v.store(q, f32x4.mul(v.load(q), sum))),
     ]);
     return [s.before, body];
   },
