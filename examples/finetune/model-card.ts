@@ -9,6 +9,8 @@ export interface CardFacts {
   readonly validationPerplexity: number;
   readonly trainTokens: number;
   readonly heldTokens: number;
+  /** Of the same text, in UTF-8: bits a byte compare models of different vocabularies. */
+  readonly heldBytes: number;
   readonly batch: number;
   readonly lr: number;
   readonly command: string;
@@ -19,6 +21,7 @@ export interface CardFacts {
 export async function modelCard(facts: CardFacts): Promise<string> {
   const { model, tokenizer, run, trainTokens, heldTokens, batch } = facts;
   const { n_layer, n_embd, n_head, n_positions, vocab_size } = model.config;
+  const bitsPerByte = (Math.log2(facts.validationPerplexity) * heldTokens) / facts.heldBytes;
   const seen = run.step * batch * n_positions;
   const prompt = 'The people of the United States';
   const tokens: number[] = [];
@@ -50,7 +53,7 @@ it is made to learn from, not to be relied on.
 | | ${count(trainTokens)} tokens to learn from, ${count(heldTokens)} held out |
 | training | ${count(run.step)} steps of ${batch} × ${n_positions} tokens, ${count(seen)} tokens seen (${(seen / trainTokens).toFixed(2)} epochs) |
 | optimiser | AdamW, highest learning rate ${facts.lr}, β = (0.9, 0.95), weight decay 0.1 on matrices, gradient norm clipped at 1, warm-up then cosine |
-| validation perplexity | ${facts.validationPerplexity.toFixed(1)} over all held-out tokens |
+| validation perplexity | ${facts.validationPerplexity.toFixed(1)} over all held-out tokens, ${bitsPerByte.toFixed(2)} bits a byte |
 | cost | ${clock(run.seconds)} minutes (${facts.adapter}) |
 
 \`\`\`

@@ -44,10 +44,10 @@ const flags = {
   r: { value: '8', help: 'rank of B A', range: [1, 4096], whole: true },
   alpha: { value: '16', help: 'the scale of B A is alpha / r', range: [Number.MIN_VALUE, 1e6] },
   dropout: { value: '0', help: 'dropout on the input of A', range: [0, 0.99] },
-  steps: { value: '40', help: 'optimiser steps', range: [1, 1e6], whole: true },
+  steps: { value: '120', help: 'optimiser steps', range: [1, 1e6], whole: true },
   batch: { value: '4', help: 'windows of text in a step', range: [1, 4096], whole: true },
   context: { value: '128', help: 'tokens in a window', range: [2, 65536], whole: true },
-  lr: { value: '0.015', help: 'highest learning rate', range: [0, 10] },
+  lr: { value: '0.008', help: 'highest learning rate', range: [0, 10] },
   seed: {
     value: '1',
     help: 'seed of data order, initial A and sampling',
@@ -69,7 +69,7 @@ export const help = (): string =>
     'For example, query and value alone, as in the paper; and a text of your own:',
     '',
     '  npm start -- --targets q,v --r 4',
-    '  npm start -- --data my.txt --steps 100',
+    '  npm start -- --data my.txt --steps 200',
     '',
     'Ctrl-C stops training and keeps what was trained.',
   ].join('\n');
