@@ -146,7 +146,7 @@ describe('fuse', () => {
     expect(fewer).toBeGreaterThan(100);
   });
 
-  const chainOf = (freed: boolean): { maps: ScalarFn[]; read(): Promise<ArrayLike<number>> } => {
+  const chainOf = (freed: boolean): { maps: ScalarFn[]; read: () => Promise<ArrayLike<number>> } => {
     const { backend, maps } = counting();
     const fused = fuse(backend);
     const [x, t, y] = [0, 1, 2].map((seed) => fresh(fused, seed + 20));

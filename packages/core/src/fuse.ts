@@ -5,7 +5,7 @@
  *
  * What is fused depends on the sequence of calls alone: never on time, or on what is garbage.
  */
-import type { Backend, BufferRef, View } from './backend.ts';
+import type { Backend, BufferRef, FusedKernel, View } from './backend.ts';
 import * as e from './expr.ts';
 import { sameShape, sizeOf } from './shape.ts';
 
@@ -95,13 +95,17 @@ export function fuse<B extends Backend>(base: B): B {
     return true;
   };
 
+  /** The base, once the chain has run. */
+  const settled = (): B => {
+    flush();
+    return base;
+  };
   const afterFlush =
-    <A extends unknown[], R>(method: (...args: A) => R): ((...args: A) => R) =>
+    (kernel: FusedKernel): FusedKernel =>
     (...args) => {
       flush();
-      return method.apply(base, args);
+      return kernel(...args);
     };
-
   const fused =
     base.fused &&
     Object.fromEntries(Object.entries(base.fused).map(([name, kernel]) => [name, afterFlush(kernel)]));
@@ -129,14 +133,14 @@ export function fuse<B extends Backend>(base: B): B {
       }
       base.free(buffer);
     },
-    write: afterFlush(base.write),
-    read: afterFlush(base.read),
-    ...(base.peek ? { peek: afterFlush(base.peek) } : {}),
-    reduce: afterFlush(base.reduce),
-    matmul: afterFlush(base.matmul),
-    gather: afterFlush(base.gather),
-    scatterAdd: afterFlush(base.scatterAdd),
-    random: afterFlush(base.random),
+    write: (...args) => settled().write(...args),
+    read: async (...args) => settled().read(...args),
+    ...(base.peek ? { peek: (buffer: BufferRef) => settled().peek!(buffer) } : {}),
+    reduce: (...args) => settled().reduce(...args),
+    matmul: (...args) => settled().matmul(...args),
+    gather: (...args) => settled().gather(...args),
+    scatterAdd: (...args) => settled().scatterAdd(...args),
+    random: (...args) => settled().random(...args),
     ...(fused ? { fused } : {}),
   };
 }

@@ -7,7 +7,6 @@
  */
 import { functions, type expr } from '@bax/core';
 
-
 export type RegisterFile = Float32Array | Float64Array | Int32Array;
 type Kernel = (n: number, o: number, a: number, b: number, c: number) => void;
 export type Kernels = Readonly<Record<expr.Fn, Kernel>>;

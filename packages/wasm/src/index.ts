@@ -42,7 +42,8 @@ export interface WasmBackend extends Backend {
 /** Whether this engine runs the backend's kernels: SIMD, and `wasm-unsafe-eval` where a page has a policy. */
 export function isSupported(): boolean {
   try {
-    return hasSimd() && new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)) !== undefined;
+    void new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)); // throws where a policy forbids it
+    return hasSimd();
   } catch {
     return false;
   }

@@ -10,6 +10,7 @@ type Binary = (a: Code, b: Code) => Code;
 type Ternary = (a: Code, b: Code, c: Code) => Code;
 /** `offset` bytes are added to the address. */
 type Load = (address: Code, offset?: number) => Code;
+type StoreLane = (address: Code, vector: Code, lane: number, offset?: number) => Code;
 type Store = (address: Code, value: Code, offset?: number) => Code;
 
 const plain =
@@ -103,8 +104,7 @@ interface Vector {
   load32_lane(address: Code, vector: Code, lane: number): Code;
   load64_lane(address: Code, vector: Code, lane: number): Code;
   store: Store;
-  store32_lane(address: Code, vector: Code, lane: number, offset?: number): Code;
-  store64_lane(address: Code, vector: Code, lane: number, offset?: number): Code;
+  store32_lane: StoreLane; store64_lane: StoreLane;
   not: Unary; and: Binary; andnot: Binary; or: Binary; xor: Binary;
   /** Bits of a where the mask (the last operand) has ones, else of b. */
   bitselect: Ternary;

@@ -1,5 +1,5 @@
 /** A module's sections. https://webassembly.github.io/spec/core/binary/modules.html */
-import { type Callable, Func, Import, typeCode } from './code.ts';
+import { type Callable, type Func, type Import, typeCode } from './code.ts';
 import { unsigned } from './leb128.ts';
 
 /** The most that 32-bit addresses reach, in pages of 64 KiB. */
@@ -22,7 +22,7 @@ const vector = (items: readonly (readonly number[])[]): number[] => [
   ...unsigned(items.length),
   ...items.flat(),
 ];
-const text = (value: string): number[] => sized([...value].map((c) => c.charCodeAt(0)));
+const text = (value: string): number[] => sized([...new TextEncoder().encode(value)]);
 const section = (id: number, items: readonly (readonly number[])[]): number[] => [
   id,
   ...sized(vector(items)),

@@ -32,7 +32,7 @@ export interface Frame<A extends string> {
   readonly to: Local;
   readonly scratch: Local;
   /** Puts what the body calls into the module. */
-  use(...callees: readonly (Func | Import)[]): void;
+  readonly use: (...callees: readonly (Func | Import)[]) => void;
 }
 
 const read = { i32: i32.load, f32: f32.load, f64: f64.load };

@@ -1,4 +1,4 @@
-import { type Code, f32x4, f64x2, Func, i32x4, Local, type ValueType } from '../assembler/index.ts';
+import { type Code, f32x4, f64x2, type Func, i32x4, Local, type ValueType } from '../assembler/index.ts';
 import type { Target } from './kernel.ts';
 
 /**

@@ -36,7 +36,12 @@ export async function startWorker(data: WorkerData, died: (reason: string) => vo
       worker.on('message', () => {
         clearTimeout(timer);
         worker.unref();
-        resolve({ stop: () => void ((stopped = true), worker.terminate()) });
+        resolve({
+          stop() {
+            stopped = true;
+            void worker.terminate();
+          },
+        });
       });
       worker.on('error', (error) => end(String(error)));
       worker.on('exit', (code) => end(`it ended with code ${String(code)}`));
@@ -45,7 +50,12 @@ export async function startWorker(data: WorkerData, died: (reason: string) => vo
     const worker = new Worker(new URL('../../worker.js', import.meta.url), { type: 'module' });
     worker.addEventListener('message', () => {
       clearTimeout(timer);
-      resolve({ stop: () => void ((stopped = true), worker.terminate()) });
+      resolve({
+        stop() {
+          stopped = true;
+          worker.terminate();
+        },
+      });
     });
     worker.addEventListener('error', (event) => end(event.message || 'its file could not be loaded'));
     worker.postMessage(data);
