@@ -25,6 +25,8 @@ interface Chain {
   readonly inputs: View[];
   readonly scalars: number[];
   readonly outputs: { view: View; value: e.Expr }[];
+  /** The one map that it is yet, as it was called: most chains never become longer. */
+  whole: Parameters<Backend['map']> | undefined;
 }
 
 /** The same backend, which runs chains of maps as one. `base` must not be used beside it. */
@@ -33,8 +35,9 @@ export function fuse<B extends Backend>(base: B): B {
 
   const flush = (): void => {
     if (!chain) return;
-    const { type, inputs, scalars, outputs } = chain;
+    const { type, inputs, scalars, outputs, whole } = chain;
     chain = undefined;
+    if (whole) return base.map(...whole);
     if (outputs.length === 0) return;
     // Inputs that only dropped results needed are left out.
     const used = e.inputsOf(...outputs.map(({ value }) => value));
@@ -84,6 +87,7 @@ export function fuse<B extends Backend>(base: B): B {
     const results = fn.outputs.map((y) => e.substitute(y, place, { exact: true }));
     const kept = held.outputs.filter(({ view }) => !outputs.some((y) => sameView(y, view)));
     if (e.countNodes(...kept.map(({ value }) => value), ...results) > MOST_NODES) return false;
+    held.whole = undefined;
     held.inputs.push(...fresh);
     for (let i = 0; i < fn.scalars; i++) held.scalars.push(scalars[i]!);
     held.outputs.splice(
@@ -115,20 +119,20 @@ export function fuse<B extends Backend>(base: B): B {
       if (chain && join(chain, fn, inputs, outputs, scalars)) return;
       flush();
       if (sizeOf(outputs[0]!.shape) === 0) return;
+      const given = Array.from({ length: fn.scalars }, (_, i) => scalars[i]!); // held: the caller may change its own
       chain = {
         type: fn.type,
+        whole: [fn, inputs, outputs, given],
         inputs: [...inputs],
-        scalars: Array.from({ length: fn.scalars }, (_, i) => scalars[i]!),
+        scalars: given,
         outputs: outputs.map((view, i) => ({ view, value: fn.outputs[i]! })),
       };
     },
     free(buffer: BufferRef) {
       if (chain) {
-        chain.outputs.splice(
-          0,
-          chain.outputs.length,
-          ...chain.outputs.filter(({ view }) => view.buffer !== buffer),
-        );
+        const left = chain.outputs.filter(({ view }) => view.buffer !== buffer);
+        if (left.length < chain.outputs.length) chain.whole = undefined;
+        chain.outputs.splice(0, chain.outputs.length, ...left);
         if (chain.inputs.some((x) => x.buffer === buffer)) flush();
       }
       base.free(buffer);
