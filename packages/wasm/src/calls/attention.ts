@@ -1,7 +1,7 @@
 import type { AttentionAttrs, FusedKernel, View } from '@bax/core';
 import { attentionGradKernel, attentionKernel, attentionScratch, scoreRow } from '../kernels/attention.ts';
 import type { Machine } from '../machine.ts';
-import { dense } from './copy.ts';
+import { dense } from './map.ts';
 import { addressIn, allF32 } from './rows.ts';
 
 /** More scratch than that for each thread is not taken: the composed form runs then. */

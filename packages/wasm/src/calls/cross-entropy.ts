@@ -2,8 +2,7 @@ import { type CrossEntropyAttrs, expr as e, type FusedKernel, sizeOf, type View 
 import { crossEntropyGradKernel, crossEntropyKernel } from '../kernels/cross-entropy.ts';
 import type { Machine } from '../machine.ts';
 import type { WasmBuffer } from '../memory.ts';
-import { dense } from './copy.ts';
-import { map } from './map.ts';
+import { dense, map } from './map.ts';
 import { reduce } from './reduce.ts';
 import { addressIn, allF32, withRows } from './rows.ts';
 

@@ -1,7 +1,7 @@
 import { type DropoutAttrs, type FusedKernel, isContiguous, sizeOf } from '@bax/core';
 import { dropoutKernel, RANDOM_WORDS } from '../kernels/random.ts';
 import type { Machine } from '../machine.ts';
-import { dense } from './copy.ts';
+import { dense } from './map.ts';
 import { addressIn, allF32 } from './rows.ts';
 
 export const dropout = (machine: Machine): Record<string, FusedKernel> => ({

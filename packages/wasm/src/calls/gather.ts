@@ -4,7 +4,7 @@ import {
 import { gatherKernel, SCATTER_COLUMNS, scatterAddKernels } from '../kernels/gather.ts';
 import type { Machine } from '../machine.ts';
 import type { WasmBuffer } from '../memory.ts';
-import { copyInto, dense } from './copy.ts';
+import { copyInto, dense } from './map.ts';
 import { addressIn } from './rows.ts';
 
 /** out[...i, ...rest] = table[index[...i], ...rest]. */

@@ -10,8 +10,8 @@ import {
 } from '@bax/core';
 import type { Machine } from '../machine.ts';
 import type { WasmBuffer } from '../memory.ts';
-import { copyInto } from './copy.ts';
 import { matmul } from './matmul.ts';
+import { copyInto } from './map.ts';
 import { allF32 } from './rows.ts';
 
 /** W x + b + s B (A z), the branches added to their outputs in place. */

@@ -6,8 +6,7 @@ import { B_PACKED, B_ROWS, B_STRIDED, matmulKernel, matmulScratch, plainMatmul }
 import { COLUMNS, packKernel } from '../kernels/pack.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf, type Pack, sizeClass, type WasmBuffer } from '../memory.ts';
-import { copyInto, fill } from './copy.ts';
-import { forEachIndex } from './map.ts';
+import { copyInto, fill, forEachIndex } from './map.ts';
 import { addressIn } from './rows.ts';
 
 const F32 = 4;

@@ -2,7 +2,7 @@ import type { FusedKernel, NormAttrs, View } from '@bax/core';
 import { layerNorm, NORM_BLOCK, type NormKernels, rmsNorm } from '../kernels/norm.ts';
 import type { Machine } from '../machine.ts';
 import { sizeClass } from '../memory.ts';
-import { dense } from './copy.ts';
+import { dense } from './map.ts';
 import { reduceRows } from './reduce.ts';
 import { addressIn, allF32, withRows } from './rows.ts';
 

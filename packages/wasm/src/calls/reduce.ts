@@ -2,7 +2,7 @@ import { bytesOf, collapse, type DType, rowMajor, sizeOf, type View } from '@bax
 import { acrossGroup, acrossKernels, alongKernels, type ReduceOp } from '../kernels/reduce.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf, type WasmBuffer } from '../memory.ts';
-import { copyInto, fill } from './copy.ts';
+import { copyInto, fill } from './map.ts';
 
 /** `out` has x's rank, and length 1 along the reduced axes. */
 export function reduce(machine: Machine, op: ReduceOp, x: View, out: View): void {

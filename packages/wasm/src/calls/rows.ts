@@ -1,7 +1,7 @@
 import { bytesOf, collapse, isContiguous, sizeOf, type View } from '@bax/core';
 import type { Machine } from '../machine.ts';
 import { addressOf } from '../memory.ts';
-import { dense } from './copy.ts';
+import { dense } from './map.ts';
 
 /** A tensor as rows of n f32 elements that lie side by side, `step` bytes apart. */
 export interface Rows {

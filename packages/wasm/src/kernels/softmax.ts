@@ -1,5 +1,6 @@
 /** Softmax and its logarithm along rows, and their gradients. Units: rows. Steps in bytes. */
 import { type Code, f32x4, i32, type Local, loop } from '../assembler/index.ts';
+import { plus, times } from './integers.ts';
 import { defineKernel, type Kernel } from './kernel.ts';
 import { exp, log } from './math.ts';
 import { acrossLanes, forVectors, total } from './rows.ts';
@@ -29,42 +30,49 @@ export function topAndSum(
   ];
 }
 
+interface Row {
+  readonly s: Scope;
+  readonly n: Local;
+  /** Where the row begins, there and here; and two pointers to walk with. */
+  readonly x: Local;
+  readonly y: Local;
+  readonly walkers: readonly [Local, Local];
+  readonly top: Local;
+  readonly sum: Local;
+}
+/** Both begin with a row's largest element and its sum of powers; `powers` are written to y on the way if wanted. */
+const forward = (name: string, powers: boolean, finish: (row: Row) => Code): Kernel =>
+  defineKernel(
+    name,
+    { x: 'i32', xRow: 'i32', y: 'i32', yRow: 'i32', n: 'i32' },
+    ({ target, f, args, from: row, to }) => {
+      const s = new Scope(f, target);
+      const [x, y, p, q] = f.locals('px', 'py', 'p', 'q');
+      const [top, sum] = [s.temp(), s.temp()];
+      const body = loop(row, row, to, i32.const(1), [
+        x.set(plus(args.x, times(row, args.xRow))),
+        y.set(plus(args.y, times(row, args.yRow))),
+        topAndSum(s, args.n, x, [p, q], [top, sum], powers ? y : undefined),
+        finish({ s, n: args.n, x, y, walkers: [p, q], top, sum }),
+      ]);
+      return [s.before, body];
+    },
+  );
+
 /** y = e^(x − max) / Σ e^(x − max). */
-export const softmaxKernel: Kernel = defineKernel(
-  'softmax',
-  { x: 'i32', xRow: 'i32', y: 'i32', yRow: 'i32', n: 'i32' },
-  ({ target, f, args, from: row, to }) => {
-    const s = new Scope(f, target);
-    const [x, y, p, q] = f.locals('px', 'py', 'p', 'q');
-    const [top, sum] = [s.temp(), s.temp()];
-    const body = loop(row, row, to, i32.const(1), [
-      x.set(i32.add(args.x, i32.mul(row, args.xRow))),
-      y.set(i32.add(args.y, i32.mul(row, args.yRow))),
-      topAndSum(s, args.n, x, [p, q], [top, sum], y),
-      sum.set(f32x4.div(s.f32(1), sum)),
-      forVectors(s, args.n, [q], [y], (v) => v.store(q, f32x4.mul(v.load(q), sum))),
-    ]);
-    return [s.before, body];
-  },
-);
+export const softmaxKernel: Kernel = forward('softmax', true, ({ s, n, y, walkers: [p], sum }) => [
+  sum.set(f32x4.div(s.f32(1), sum)),
+  forVectors(s, n, [p], [y], (v) => v.store(p, f32x4.mul(v.load(p), sum))),
+]);
 
 /** y = x − max − log Σ e^(x − max). */
-export const logSoftmaxKernel: Kernel = defineKernel(
+export const logSoftmaxKernel: Kernel = forward(
   'logSoftmax',
-  { x: 'i32', xRow: 'i32', y: 'i32', yRow: 'i32', n: 'i32' },
-  ({ target, f, args, from: row, to }) => {
-    const s = new Scope(f, target);
-    const [x, y, p, q] = f.locals('px', 'py', 'p', 'q');
-    const [top, sum] = [s.temp(), s.temp()];
-    const body = loop(row, row, to, i32.const(1), [
-      x.set(i32.add(args.x, i32.mul(row, args.xRow))),
-      y.set(i32.add(args.y, i32.mul(row, args.yRow))),
-      topAndSum(s, args.n, x, [p, q], [top, sum]),
-      sum.set(log(s, sum)),
-      forVectors(s, args.n, [p, q], [x, y], (v) => v.store(q, f32x4.sub(f32x4.sub(v.load(p), top), sum))),
-    ]);
-    return [s.before, body];
-  },
+  false,
+  ({ s, n, x, y, walkers: [p, q], top, sum }) => [
+    sum.set(log(s, sum)),
+    forVectors(s, n, [p, q], [x, y], (v) => v.store(q, f32x4.sub(f32x4.sub(v.load(p), top), sum))),
+  ],
 );
 
 const gradientArgs = {
