@@ -90,7 +90,7 @@ async function main(options: Options): Promise<void> {
         limit: EVALUATED_WINDOWS,
         signal,
         onProgress: ({ done, total }) =>
-          progress.show(`perplexity ${what}, on ${on}: ${Math.round((100 * done) / total)} %`),
+          progress.show(`measuring perplexity ${what}, on ${on}: ${Math.round((100 * done) / total)} % done`),
       });
     return {
       target: await measured(held, corpus.name),

@@ -36,14 +36,16 @@ function work({ memory, control, thread }) {
     }
     Atomics.add(c, ACTIVE, 1);
     try {
-      const run = kernels[c[KERNEL]];
-      const scratch = c[SCRATCH] + thread * c[SCRATCH_BYTES];
-      if (run)
-        while (Atomics.load(c, OPEN)) {
-          const from = Atomics.add(c, NEXT, c[CHUNK]);
-          if (from >= c[UNITS]) break;
-          run(ARGS, from, Math.min(from + c[CHUNK], c[UNITS]), scratch);
+      // Only of an open job may the words be read: while it is open and this worker active, the caller replaces none.
+      if (Atomics.load(c, OPEN)) {
+        const run = kernels[c[KERNEL]];
+        const [units, chunk, scratch] = [c[UNITS], c[CHUNK], c[SCRATCH] + thread * c[SCRATCH_BYTES]];
+        while (run && Atomics.load(c, OPEN)) {
+          const from = Atomics.add(c, NEXT, chunk);
+          if (from >= units) break;
+          run(ARGS, from, Math.min(from + chunk, units), scratch);
         }
+      }
     } catch {
       Atomics.add(c, FAILED, 1);
     }

@@ -1,6 +1,7 @@
 import type { Backend } from './backend.ts';
 import { hostArray, isFloat, type DType, type TypedArray } from './dtype.ts';
 import { BaxError } from './errors.ts';
+import { scalar, scalarFn } from './expr.ts';
 import { type Key, key as keyOf, normals, uniforms } from './rng.ts';
 import { rowMajor, showShape, sizeOf, type Shape } from './shape.ts';
 import { alias, empty, keep, type Tensor } from './tensor.ts';
@@ -103,7 +104,11 @@ export function full(shape: Shape, value: number, options: CreateOptions = {}): 
   const dtype = options.dtype ?? 'f32';
   if (dtype === 'i32' && value !== (value | 0))
     throw new BaxError(`full: ${value} is not what i32 can hold; pass { dtype: 'f32' }`);
-  return fromHost(hostArray(dtype, sizeOf(shape)).fill(value), shape, dtype, options);
+  if (options.requiresGrad && !isFloat(dtype)) return fromHost(hostArray(dtype, 0), shape, dtype, options); // its error
+  const t = empty(shape, dtype, options.backend ?? getBackend());
+  if (t.size > 0) t.backend.map(scalarFn(dtype, 0, 1, [scalar(0)]), [], [t.view], [value]);
+  t.requiresGrad = options.requiresGrad ?? false;
+  return t;
 }
 export const zeros = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 0, options);
 export const ones = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 1, options);

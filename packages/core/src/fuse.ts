@@ -3,7 +3,8 @@
  * elementwise ops so makes one pass over memory, and what only the chain needed is never written. Composing expressions
  * is substitution, so the fused kernel gives the bits of its parts.
  *
- * What is fused depends on the sequence of calls alone: never on time, or on what is garbage.
+ * What is fused depends on the sequence of calls alone, never on time. (A tensor that nobody disposed of is freed when it
+ * is collected, which may end a chain early: the bits are the same.)
  */
 import type { Backend, BufferRef, FusedKernel, View } from './backend.ts';
 import * as e from './expr.ts';
@@ -29,8 +30,8 @@ interface Chain {
   whole: Parameters<Backend['map']> | undefined;
 }
 
-/** The same backend, which runs chains of maps as one. `base` must not be used beside it. */
-export function fuse<B extends Backend>(base: B): B {
+/** The same backend, which runs chains of maps as one; `settle` runs the one held back. `base` must not be used beside it. */
+export function fuse<B extends Backend>(base: B): B & { settle(): void } {
   let chain: Chain | undefined;
 
   const flush = (): void => {
@@ -115,6 +116,7 @@ export function fuse<B extends Backend>(base: B): B {
     Object.fromEntries(Object.entries(base.fused).map(([name, kernel]) => [name, afterFlush(kernel)]));
   return {
     ...base,
+    settle: flush,
     map(fn, inputs, outputs, scalars) {
       if (chain && join(chain, fn, inputs, outputs, scalars)) return;
       flush();
@@ -133,9 +135,12 @@ export function fuse<B extends Backend>(base: B): B {
         const left = chain.outputs.filter(({ view }) => view.buffer !== buffer);
         if (left.length < chain.outputs.length) chain.whole = undefined;
         chain.outputs.splice(0, chain.outputs.length, ...left);
-        if (chain.inputs.some((x) => x.buffer === buffer)) flush();
-      }
-      base.free(buffer);
+        try {
+          if (chain.inputs.some((x) => x.buffer === buffer)) flush();
+        } finally {
+          base.free(buffer);
+        }
+      } else base.free(buffer);
     },
     write: (...args) => settled().write(...args),
     read: async (...args) => settled().read(...args),

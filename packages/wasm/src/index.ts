@@ -4,7 +4,7 @@
  *
  * From a scalar expression to the bytes of its kernel: core's expr.ts, kernels/map.ts, assembler/.
  */
-import { BaxError, type Backend, bytesOf, fuse, sizeOf, type View } from '@bax/core';
+import { BaxError, type Backend, bytesOf, fuse, type FusedKernel, sizeOf, type View } from '@bax/core';
 import { fused } from './calls/fused.ts';
 import { gather, scatterAdd } from './calls/gather.ts';
 import { map } from './calls/map.ts';
@@ -33,7 +33,7 @@ export interface WasmOptions {
 }
 
 export interface WasmBackend extends Backend {
-  /** Ends the threads; what is on the backend is lost. A process ends without it, too. */
+  /** Ends the other threads, so that a page or process may open another backend; this one goes on with one. */
   close(): void;
   /** Calls `see` after each kernel that runs while `f` does: where the time goes. */
   profile<T>(see: (run: KernelRun) => void, f: () => T): T;
@@ -78,7 +78,18 @@ async function open(threads: number, fma: boolean): Promise<WasmBackend> {
   const memory = new LinearMemory(wasm, RESERVED, maximum);
   const machine = new Machine(memory, { fma, sharedMemory: shared });
   if (shared) machine.pool = await Pool.start(memory.wasm, threads, TABLE);
-  return fuse(backend(machine));
+  const fast = fuse(backend(machine));
+  return {
+    ...fast,
+    profile(see, f) {
+      fast.settle();
+      return fast.profile(see, () => {
+        const result = f();
+        fast.settle();
+        return result;
+      });
+    },
+  };
 }
 
 /** A memory that can grow as far as the engine lets it, and how far: shared memory is reserved whole, 4 GiB are too much for some phones. */
@@ -161,7 +172,15 @@ function backend(machine: Machine): WasmBackend {
         16 * words,
       );
     },
-    fused: fused(machine),
+    fused: Object.fromEntries(
+      Object.entries(fused(machine)).map(([name, kernel]): [string, FusedKernel] => [
+        name,
+        (inputs, outputs, attrs) => {
+          written(outputs);
+          return kernel(inputs, outputs, attrs);
+        },
+      ]),
+    ),
     memory: () => memory.report(),
     close: () => machine.pool?.stop(),
     profile(see, f) {

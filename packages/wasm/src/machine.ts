@@ -66,7 +66,7 @@ export class Machine {
     this.#write(kernel, args);
     const started = this.observer ? performance.now() : 0;
     if (this.pool && id !== undefined && units > 1 && work >= WORTH_SHARING)
-      this.pool.run(id, units, (from, to) => run(ARGS, from, to, this.#scratch));
+      this.pool.run(id, units, work, (from, to) => run(ARGS, from, to, this.#scratch));
     else run(ARGS, 0, units, this.#scratch);
     this.observer?.({ kernel: kernel.name, work, ms: performance.now() - started });
   }
@@ -108,9 +108,11 @@ export class Machine {
 
   #growScratch(bytes: number): void {
     const { memory, threads } = this;
+    const each = Math.ceil(bytes / 2 ** 16) * 2 ** 16;
+    const grown = memory.take(each * threads, 'scratch'); // may fail: then all is as it was
     if (this.#scratch) memory.give(this.#scratch, this.#scratchBytes * threads);
-    this.#scratchBytes = Math.ceil(bytes / 2 ** 16) * 2 ** 16;
-    this.#scratch = memory.take(this.#scratchBytes * threads, 'scratch');
+    this.#scratch = grown;
+    this.#scratchBytes = each;
     memory.i32[CONTROL / 4 + SCRATCH] = this.#scratch;
     memory.i32[CONTROL / 4 + SCRATCH_BYTES] = this.#scratchBytes;
   }

@@ -57,6 +57,9 @@ export class LinearMemory {
   #packed = 0;
   #peak = 0;
   #buffers = 0;
+  readonly #withPacks = new Set<WasmBuffer>();
+  /** The buffer whose packed copy a product is reading: it stays. */
+  reading: WasmBuffer | undefined;
   #buffer: ArrayBufferLike | undefined;
   #f32!: Float32Array;
   #i32!: Int32Array;
@@ -110,12 +113,12 @@ export class LinearMemory {
     this.give(address, buffer.block);
   }
 
-  /** Memory for a packed copy that lives until `dropPacks`. */
-  keepPack(pack: Pack, block: number): number {
-    pack.address = this.take(block, 'a packed matrix');
+  /** Lets a block hold a packed copy of the buffer, until the buffer is written or freed or memory runs short. */
+  keepPack(buffer: WasmBuffer, pack: Pack, address: number, block: number): void {
+    pack.address = address;
     pack.block = block;
     this.#packed += block;
-    return pack.address;
+    this.#withPacks.add(buffer);
   }
   dropPacks(buffer: WasmBuffer): void {
     for (const { address, block } of buffer.packs ?? []) {
@@ -124,28 +127,49 @@ export class LinearMemory {
       this.#packed -= block;
     }
     buffer.packs = undefined;
+    this.#withPacks.delete(buffer);
+  }
+  /** Forgets the oldest of a buffer's packed copies. */
+  dropOldestPack(buffer: WasmBuffer): void {
+    const oldest = buffer.packs!.shift()!;
+    if (!oldest.address) return;
+    this.give(oldest.address, oldest.block);
+    this.#packed -= oldest.block;
   }
 
   /** A block of exactly a size class's bytes that no buffer owns. `what` is for the message if there is none. */
   take(block: number, what: string): number {
+    const found = this.#find(block);
+    if (found !== undefined) return found;
+    try {
+      this.#grow(this.#top + block + MARGIN - this.wasm.buffer.byteLength, what);
+    } catch {
+      // Packed copies can be made again: they go before anything fails.
+      for (const buffer of this.#withPacks) if (buffer !== this.reading) this.dropPacks(buffer);
+      const freed = this.#find(block);
+      if (freed !== undefined) return freed;
+      this.#grow(this.#top + block + MARGIN - this.wasm.buffer.byteLength, what);
+    }
+    return this.#extend(block);
+  }
+  /** A block in memory as it is. */
+  #find(block: number): number | undefined {
     const waiting = this.#free.get(block);
     if (waiting && waiting.length > 0) {
       this.#pooled -= block;
       return waiting.pop()!;
     }
-    if (this.#top + block + MARGIN <= this.wasm.buffer.byteLength) return this.#extend(block);
+    const fits = (): boolean => this.#top + block + MARGIN <= this.wasm.buffer.byteLength;
+    if (fits()) return this.#extend(block);
     this.#join();
-    if (this.#top + block + MARGIN <= this.wasm.buffer.byteLength) return this.#extend(block);
+    if (fits()) return this.#extend(block);
     const gap = this.#gaps.findIndex(([, bytes]) => bytes >= block);
-    if (gap >= 0) {
-      const [address, bytes] = this.#gaps[gap];
-      if (bytes === block) this.#gaps.splice(gap, 1);
-      else this.#gaps[gap] = [address + block, bytes - block];
-      this.#pooled -= block;
-      return address;
-    }
-    this.#grow(this.#top + block + MARGIN - this.wasm.buffer.byteLength, what);
-    return this.#extend(block);
+    if (gap < 0) return undefined;
+    const [address, bytes] = this.#gaps[gap];
+    if (bytes === block) this.#gaps.splice(gap, 1);
+    else this.#gaps[gap] = [address + block, bytes - block];
+    this.#pooled -= block;
+    return address;
   }
   give(address: number, block: number): void {
     const waiting = this.#free.get(block);

@@ -236,3 +236,30 @@ describe('the end', () => {
     backend.close();
   });
 });
+
+describe('more threads than processors', () => {
+  it('never do the units of one job with the kernel of another', async () => {
+    const backend = await wasm({ threads: 6 });
+    atEnd.push(() => backend.close());
+    const n = 240_000;
+    const [x, y, z] = [0, 1, 2].map((): View => ({
+      buffer: backend.alloc(n, 'f32'),
+      shape: [n],
+      strides: [1],
+      offset: 0,
+    }));
+    backend.write(x.buffer, new Float32Array(n).fill(2));
+    const { exp, log, mul, input } = expr;
+    const one = (y: expr.Expr): expr.ScalarFn => expr.scalarFn('f32', 1, 0, [y]);
+    const [e, ln2] = [Math.fround(Math.exp(1)), Math.fround(Math.LN2)];
+    const near = (values: Float32Array, value: number): boolean =>
+      values.every((v) => Math.abs(v - value) < 1e-5);
+    for (const until = performance.now() + 4000; performance.now() < until;) {
+      backend.map(one(exp(mul(0.5, input(0)))), [x], [y], []);
+      backend.peek!(y.buffer); // else the next would be joined to it
+      backend.map(one(log(input(0))), [x], [z], []);
+      expect(near(backend.peek!(z.buffer) as Float32Array, ln2)).toBe(true);
+      expect(near(backend.peek!(y.buffer) as Float32Array, e)).toBe(true);
+    }
+  });
+});

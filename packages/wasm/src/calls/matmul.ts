@@ -5,7 +5,7 @@ import { DOT_COLUMNS, dotKernel } from '../kernels/dot.ts';
 import { B_PACKED, B_ROWS, B_STRIDED, matmulKernel, matmulScratch, plainMatmul } from '../kernels/matmul.ts';
 import { COLUMNS, packKernel } from '../kernels/pack.ts';
 import type { Machine } from '../machine.ts';
-import { addressOf, type Pack, sizeClass, type WasmBuffer } from '../memory.ts';
+import { addressOf, type LinearMemory, type Pack, sizeClass, type WasmBuffer } from '../memory.ts';
 import { copyInto, fill, forEachIndex } from './map.ts';
 import { addressIn } from './rows.ts';
 
@@ -14,6 +14,8 @@ const F32 = 4;
 const FEW_ROWS = 16;
 /** With so few (generation) it is never packed, not even if it stays the same: each element is used too rarely. */
 const VERY_FEW_ROWS = 4;
+/** Matrices of one buffer of which a packed copy may be kept: a weight has two, its transpose being one. */
+const MOST_COPIES = 4;
 /** The most that one thread packs for a product of its own; above, the products come one after the other. */
 const MOST_PACKED = 2 ** 22;
 
@@ -119,40 +121,38 @@ function sharedB(machine: Machine, product: Product, batch: Batch, count: number
     if (b.strides.at(-1) === 1)
       return run(machine, product, batch, count, B_ROWS, undefined, m, GEMM_SCRATCH);
   }
-  const kept = packOf(b);
+  const kept = packOf(machine.memory, b);
   if (!kept.known && m * count <= FEW_ROWS && b.strides.at(-1) === 1)
     return run(machine, product, batch, count, B_ROWS, undefined, blockRows, GEMM_SCRATCH);
   const { memory } = machine;
   const block = sizeClass(k * Math.ceil(n / COLUMNS) * COLUMNS * F32);
-  const packed =
-    kept.pack.address ||
-    (kept.known ? memory.keepPack(kept.pack, block) : memory.take(block, 'a packed matrix'));
-  if (!kept.ready) {
-    const [bRow, bColumn] = b.strides.slice(-2);
-    const address = addressOf(b.buffer) + b.offset * F32;
-    machine.run(
-      packKernel,
-      [address, bRow * F32, bColumn * F32, k, n, packed],
-      Math.ceil(n / COLUMNS),
-      k * n,
-    );
+  const packed = kept.pack.address || memory.take(block, 'a packed matrix');
+  memory.reading = b.buffer as WasmBuffer;
+  try {
+    if (!kept.pack.address) {
+      const [bRow, bColumn] = b.strides.slice(-2).map((s) => s * F32);
+      machine.run(packKernel, [addressIn(b), bRow, bColumn, k, n, packed], Math.ceil(n / COLUMNS), k * n);
+      if (kept.known) memory.keepPack(b.buffer as WasmBuffer, kept.pack, packed, block); // only now does it hold something
+    }
+    run(machine, product, batch, count, B_PACKED, packed, blockRows, GEMM_SCRATCH);
+  } finally {
+    memory.reading = undefined;
+    if (!kept.pack.address) memory.give(packed, block);
   }
-  run(machine, product, batch, count, B_PACKED, packed, blockRows, GEMM_SCRATCH);
-  if (!kept.known) memory.give(packed, block);
 }
 
 /**
  * What is known of a matrix's packed copy. It is kept from the second use on, until the buffer is written or freed: so
  * frozen weights are packed once, and what changes at each step is not kept.
  */
-function packOf(b: View): { pack: Pack; known: boolean; ready: boolean } {
+function packOf(memory: LinearMemory, b: View): { pack: Pack; known: boolean } {
   const buffer = b.buffer as WasmBuffer;
   const key = `${b.offset}:${b.shape.slice(-2).join()}:${b.strides.slice(-2).join()}`;
   const known = buffer.packs?.find((pack) => pack.key === key);
-  if (known) return { pack: known, known: true, ready: known.address !== 0 };
+  if (known) return { pack: known, known: true };
   const pack: Pack = { key, address: 0, block: 0 };
-  (buffer.packs ??= []).push(pack);
-  return { pack, known: false, ready: false };
+  if ((buffer.packs ??= []).push(pack) > MOST_COPIES) memory.dropOldestPack(buffer);
+  return { pack, known: false };
 }
 
 type Batch = ReturnType<typeof collapse>;

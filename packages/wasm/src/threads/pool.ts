@@ -3,15 +3,18 @@
  * of units until none is left. Which thread does a unit makes no difference to the bits. Workers sleep between jobs and
  * learn new kernels from the bytes in memory, so that nothing is ever sent to them.
  *
- * A worker counts itself among the active ones before it looks whether the job is still open, and the caller closes the
- * job before it looks whether anyone is active: so nobody claims units of a job whose words are being replaced.
+ * A worker counts itself among the active ones before it looks whether a job is open, and reads the job's words only then;
+ * the caller closes the job before it looks whether anyone is active. So the words of an open job are never replaced while
+ * someone goes by them.
  */
 import { BaxError } from '@bax/core';
 import * as word from './control.ts';
 import { startWorker, type WorkerHandle } from './start-worker.ts';
 
-/** A chunk takes milliseconds: a worker that is still at it after so long is gone. */
-const PATIENCE_MS = 20_000;
+/** A worker that is at a chunk for so many seconds in which this process ran is gone: see MOST_WORK. */
+const PATIENCE = 30;
+/** A chunk is about so much work at most, a tenth of a second, unless one unit alone is more. */
+const MOST_WORK = 2 ** 30;
 /** Chunks for each thread: enough to even out who is quick and who is not. */
 const CHUNKS = 4;
 
@@ -47,13 +50,15 @@ export class Pool {
    * Does the units of kernel number `kernel`, whose arguments lie in memory; `run` is the caller's own instance.
    * @throws BaxError if a worker died: before the job (none of which was done then), or in it.
    */
-  run(kernel: number, units: number, run: (from: number, to: number) => void): void {
+  run(kernel: number, units: number, work: number, run: (from: number, to: number) => void): void {
     if (this.#death !== undefined) this.#bury('Nothing was lost');
     const c = this.#control;
-    const chunk = Math.ceil(units / (CHUNKS * this.threads));
+    const most = Math.max(1, Math.floor((units * MOST_WORK) / work));
+    const chunk = Math.min(most, Math.ceil(units / (CHUNKS * this.threads)));
     c[word.UNITS] = units;
     c[word.CHUNK] = chunk;
     c[word.KERNEL] = kernel;
+    c[word.FAILED] = 0;
     Atomics.store(c, word.NEXT, 0);
     Atomics.store(c, word.OPEN, 1);
     Atomics.add(c, word.JOB, 1);
@@ -71,11 +76,11 @@ export class Pool {
   /** Until no worker is active. */
   #wait(): void {
     const c = this.#control;
-    const until = performance.now() + PATIENCE_MS;
+    let silent = 0; // counted in waits, not by the clock: a process may have been stopped for hours
     for (let active = 0; (active = Atomics.load(c, word.ACTIVE)) > 0;) {
-      Atomics.wait(c, word.ACTIVE, active, 1000);
-      if (performance.now() < until) continue;
-      this.#death ??= `no answer for ${PATIENCE_MS / 1000} s`;
+      silent = Atomics.wait(c, word.ACTIVE, active, 1000) === 'timed-out' ? silent + 1 : 0;
+      if (silent < PATIENCE) continue;
+      this.#death ??= `no answer for ${PATIENCE} s`;
       this.#bury('The results of this operation are incomplete');
     }
   }
