@@ -33,9 +33,13 @@ export const loraLinear = (machine: Machine): Record<string, FusedKernel> => ({
       const [A, B] = [inputs[3 + 3 * i], inputs[4 + 3 * i]];
       const r = A.shape[0];
       const low: View = { buffer: machine.memory.alloc(n * r, 'f32'), shape: [n, r], strides: [r, 1], offset: 0 }; // A z
-      matmul(machine, rows[1 + i]!, permuteView(A, [1, 0]), low);
-      matmul(machine, low, permuteView(B, [1, 0]), sliceView(into, 1, start, length), { scale, accumulate: true });
-      machine.memory.free(low.buffer as WasmBuffer);
+      try {
+        matmul(machine, rows[1 + i]!, permuteView(A, [1, 0]), low);
+        const part = sliceView(into, 1, start, length);
+        matmul(machine, low, permuteView(B, [1, 0]), part, { scale, accumulate: true });
+      } finally {
+        machine.memory.free(low.buffer as WasmBuffer);
+      }
     });
     return true;
   },

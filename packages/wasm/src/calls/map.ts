@@ -76,11 +76,14 @@ function mapByCopies(
     temporary.push(copy);
     return copy;
   };
-  const own = inputs.map((v) => (reads[fn.type].includes(v.buffer.type) ? v : ownType(v)));
-  const results = outputs.map((v) => (writes[fn.type].includes(v.buffer.type) ? v : ownType(v)));
-  map(machine, fn, own, results, scalars);
-  results.forEach((v, i) => v !== outputs[i] && copyInto(machine, v, outputs[i].buffer.type, outputs[i]));
-  for (const { buffer } of temporary) machine.memory.free(buffer as WasmBuffer);
+  try {
+    const own = inputs.map((v) => (reads[fn.type].includes(v.buffer.type) ? v : ownType(v)));
+    const results = outputs.map((v) => (writes[fn.type].includes(v.buffer.type) ? v : ownType(v)));
+    map(machine, fn, own, results, scalars);
+    results.forEach((v, i) => v !== outputs[i] && copyInto(machine, v, outputs[i].buffer.type, outputs[i]));
+  } finally {
+    for (const { buffer } of temporary) machine.memory.free(buffer as WasmBuffer);
+  }
 }
 
 const stepOf = (step: number): Step => (step === 1 ? 'unit' : step === 0 ? 'zero' : 'any');

@@ -51,8 +51,11 @@ export function matmul(machine: Machine, a: View, b: View, out: View, options: M
 function withType(machine: Machine, view: View, type: Storage, f: (view: View) => void): void {
   if (view.buffer.type === type) return f(view);
   const copy = copyInto(machine, view, type);
-  f(copy);
-  machine.memory.free(copy.buffer as WasmBuffer);
+  try {
+    f(copy);
+  } finally {
+    machine.memory.free(copy.buffer as WasmBuffer);
+  }
 }
 
 const transposed = (v: View): View => ({
@@ -76,9 +79,13 @@ function tiled(machine: Machine, product: Product): void {
     });
   if (n > 1 && column !== 1) {
     const dense = copyInto(machine, out, 'f32');
-    tiled(machine, { ...product, out: dense });
-    copyInto(machine, dense, 'f32', out);
-    return machine.memory.free(dense.buffer as WasmBuffer);
+    try {
+      tiled(machine, { ...product, out: dense });
+      copyInto(machine, dense, 'f32', out);
+    } finally {
+      machine.memory.free(dense.buffer as WasmBuffer);
+    }
+    return;
   }
   const batch = collapse(out.shape.slice(0, -2), [a, b, out].map((v) => v.strides.slice(0, -2))); // prettier-ignore
   const count = sizeOf(batch.shape);
@@ -180,14 +187,14 @@ function run(
   }
   const [aRow, aColumn, bRow, bColumn] = [...a.strides.slice(-2), ...b.strides.slice(-2)].map((s) => s * F32);
   const rowBlocks = Math.ceil(m / blockRows);
-  machine.run(
-    matmulKernel,
-    [table, aRow, aColumn, kind, bRow, bColumn, out.strides.at(-2)! * F32, m, n, k, scale, accumulate ? 1 : 0, rowBlocks, blockRows],
-    count * rowBlocks,
-    count * m * n * k,
-    scratch,
-  ); // prettier-ignore
-  memory.give(table, tableBytes);
+  const outRow = out.strides.at(-2)! * F32;
+  // prettier-ignore
+  const args = [table, aRow, aColumn, kind, bRow, bColumn, outRow, m, n, k, scale, accumulate ? 1 : 0, rowBlocks, blockRows];
+  try {
+    machine.run(matmulKernel, args, count * rowBlocks, count * m * n * k, scratch);
+  } finally {
+    memory.give(table, tableBytes);
+  }
 }
 
 function plainly(

@@ -9,8 +9,11 @@ import { addressIn, allF32, withRows } from './rows.ts';
 /** `f` with the address of each line (a weight, a bias), dense. */
 function withLines(machine: Machine, lines: readonly View[], f: (...at: number[]) => void): void {
   const held = lines.map((line) => dense(machine, line));
-  f(...held.map(([line]) => addressIn(line)));
-  for (const [, free] of held) free();
+  try {
+    f(...held.map(([line]) => addressIn(line)));
+  } finally {
+    for (const [, free] of held) free();
+  }
 }
 
 const of = (machine: Machine, name: string, kernels: NormKernels): Record<string, FusedKernel> => ({

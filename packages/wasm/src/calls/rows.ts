@@ -21,8 +21,11 @@ export function withRows(machine: Machine, views: readonly View[], f: (...rows: 
   const held = views.map((v) =>
     rowStep(v) === undefined ? dense(machine, v) : ([v, () => undefined] as const),
   );
-  f(...held.map(([v]) => rowsOf(v)));
-  for (const [, free] of held) free();
+  try {
+    f(...held.map(([v]) => rowsOf(v)));
+  } finally {
+    for (const [, free] of held) free();
+  }
 }
 
 /** Elements from one row to the next, if the rows are evenly spaced and each lies in one piece. */

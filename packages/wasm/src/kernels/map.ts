@@ -2,6 +2,15 @@
  * From a scalar expression (core's expr.ts) to the bytes of its kernel. Rows of elements are walked a vector at a time:
  * load each input's lanes, evaluate the expression, store each output's. Shared parts of the expression are computed
  * once, into a local; so a chain of ops that was composed into one expression makes one pass over memory.
+ *
+ * For example x0 · 2 + 1, which is `add(mul(input(0), constant(2)), constant(1))` there, becomes for elements side by side:
+ *
+ *     loop
+ *       local.get $p0   v128.load   local.set $x0                                   ;; four elements
+ *       local.get $x0   local.get $two   f32x4.mul   local.get $one   f32x4.add   local.set $y
+ *       local.get $p1   local.get $y   v128.store                                   ;; the row's last ones lane by lane
+ *       …                                                                           ;; both pointers on by 16 bytes
+ *       br_if 0                                                                     ;; as long as elements are left
  */
 import { bytesOf, type DType, type Expr, type ScalarFn, type Storage } from '@bax/core';
 import {
