@@ -1,4 +1,4 @@
-import { BaxError } from '@bax/core';
+import { BaxError, expr } from '@bax/core';
 import { isSupported, wasm, type WasmBackend, type WasmOptions } from '@bax/wasm';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { hasFma } from '../../packages/wasm/src/features.ts';
@@ -19,9 +19,10 @@ const F32X4_ADD = [0xfd, 0xe4, 0x01];
 
 const opened = async (options?: WasmOptions): Promise<WasmBackend['info'] & { threads: number }> => {
   const backend = await wasm(options);
-  const threads = Number(/(\d+) threads/.exec(backend.info.adapter)?.[1] ?? 1);
+  const { info } = backend;
+  const threads = Number(/(\d+) threads/.exec(info.adapter)?.[1] ?? 1);
   backend.close();
-  return { ...backend.info, threads };
+  return { ...info, threads };
 };
 
 describe('features', () => {
@@ -115,6 +116,24 @@ describe('threads', () => {
     await expect(wasm({ threads: 2 })).rejects.toThrow(refusal);
     vi.unstubAllGlobals();
   });
+});
+
+it('refuses an option that it does not have', async () => {
+  await expect(wasm({ thread: 2 } as object)).rejects.toThrow(
+    new BaxError("wasm: there is no option 'thread'; choose among threads and fma"),
+  );
+});
+
+it('profile: told of a map that fusion holds back, and of none from before', async () => {
+  const backend = await wasm({ threads: 1 });
+  const x = make(backend, [10], 'f32', ints(1));
+  const twice = expr.scalarFn('f32', 1, 0, [expr.add(expr.input(0), expr.input(0))]);
+  const seen: string[] = [];
+  backend.map(twice, [x], [x], []);
+  backend.profile(({ kernel }) => seen.push(kernel), () => undefined); // prettier-ignore
+  expect(seen).toEqual([]);
+  backend.profile(({ kernel }) => seen.push(kernel), () => backend.map(twice, [x], [x], [])); // prettier-ignore
+  expect(seen).toEqual(['map']);
 });
 
 it('profile: told of each kernel that runs meanwhile', async () => {

@@ -4,7 +4,16 @@
  *
  * From a scalar expression to the bytes of its kernel: core's expr.ts, kernels/map.ts, assembler/.
  */
-import { BaxError, type Backend, bytesOf, fuse, type FusedKernel, sizeOf, type View } from '@bax/core';
+import {
+  BaxError,
+  type Backend,
+  type BackendInfo,
+  bytesOf,
+  fuse,
+  type FusedKernel,
+  sizeOf,
+  type View,
+} from '@bax/core';
 import { fused } from './calls/fused.ts';
 import { gather, scatterAdd } from './calls/gather.ts';
 import { map } from './calls/map.ts';
@@ -51,10 +60,13 @@ export function isSupported(): boolean {
 
 /**
  * Opens the backend.
- * @throws BaxError if the engine has no SIMD, `fma` or `threads` are asked for where there are none, or a worker does
+ * @throws BaxError if an option is unknown, the engine has no SIMD, `fma` or `threads` are asked for where there are none, or a worker does
  * not start.
  */
 export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
+  const unknown = Object.keys(options).find((name) => name !== 'threads' && name !== 'fma');
+  if (unknown !== undefined)
+    throw new BaxError(`wasm: there is no option '${unknown}'; choose among threads and fma`);
   if (!isSupported())
     throw new BaxError(
       'wasm: this engine runs no WebAssembly with SIMD (or a Content-Security-Policy forbids it); use cpu',
@@ -81,6 +93,9 @@ async function open(threads: number, fma: boolean): Promise<WasmBackend> {
   const fast = fuse(backend(machine));
   return {
     ...fast,
+    get info() {
+      return infoOf(machine); // threads end by close(), or die
+    },
     profile(see, f) {
       fast.settle();
       return fast.profile(see, () => {
@@ -114,21 +129,24 @@ function threadsOf(wanted: number | undefined): number {
   return wanted;
 }
 
+function infoOf({ target: { fma }, threads }: Machine): BackendInfo {
+  const simd = fma ? 'SIMD with fused multiply-add' : 'SIMD';
+  return {
+    adapter: `WebAssembly ${simd}, ${threads === 1 ? 'one thread' : `${threads} threads`}`,
+    features: ['simd', ...(fma ? ['fma'] : []), ...(threads > 1 ? ['threads'] : [])],
+    dtypes: ['f32', 'f64', 'i32'],
+    roundoff: 2 ** -24,
+  };
+}
+
 function backend(machine: Machine): WasmBackend {
-  const { memory, target } = machine;
+  const { memory } = machine;
   const written = (views: readonly View[]): void => {
     for (const { buffer } of views) if ((buffer as WasmBuffer).packs) memory.dropPacks(buffer as WasmBuffer);
   };
-  const simd = target.fma ? 'SIMD with fused multiply-add' : 'SIMD';
-  const threads = machine.threads === 1 ? 'one thread' : `${machine.threads} threads`;
   return {
     name: 'wasm',
-    info: {
-      adapter: `WebAssembly ${simd}, ${threads}`,
-      features: ['simd', ...(target.fma ? ['fma'] : []), ...(machine.threads > 1 ? ['threads'] : [])],
-      dtypes: ['f32', 'f64', 'i32'],
-      roundoff: 2 ** -24,
-    },
+    info: infoOf(machine),
     alloc: (length, type) => memory.alloc(length, type),
     free: (buffer) => memory.free(buffer as WasmBuffer),
     write(buffer, data, at = 0) {

@@ -230,9 +230,11 @@ describe('the end', () => {
     const [backend, started] = await workersOf(() => wasm({ threads: 2 }));
     const compute = large(backend);
     const ended = new Promise((resolve) => started[0]!.on('exit', resolve));
+    expect(backend.info.features).toContain('threads');
     backend.close();
     await ended;
     expect(compute()).toBe(2 ** 22);
+    expect(backend.info.features).not.toContain('threads');
     backend.close();
   });
 });
