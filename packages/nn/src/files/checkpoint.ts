@@ -13,7 +13,7 @@ export interface RunState {
   readonly step: number;
   /** Loss of each step, in nats. */
   readonly losses: readonly number[];
-  /** Seconds spent so far, over all sessions. */
+  /** Seconds spent so far, over all its runs. */
   readonly seconds: number;
   /** What the run was started with; a checkpoint of another run is refused. */
   readonly settings: string;
