@@ -8,6 +8,7 @@ import type { Backend, DType } from '@bax/core';
 import { determinismChecks } from './determinism.ts';
 import { gatherChecks } from './gather.ts';
 import { type ConformanceCheck, isIeee, messageOf, type RunOptions } from './lab.ts';
+import { functionChecks } from './functions.ts';
 import { mapChecks } from './map.ts';
 import { matmulChecks } from './matmul.ts';
 import { memoryChecks } from './memory.ts';
@@ -20,6 +21,7 @@ export type { ConformanceCheck, RunOptions };
 export const conformance: readonly ConformanceCheck[] = [
   ...memoryChecks,
   ...mapChecks,
+  ...functionChecks,
   ...reduceChecks,
   ...matmulChecks,
   ...gatherChecks,

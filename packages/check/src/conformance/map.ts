@@ -1,70 +1,12 @@
 import { type DType, expr, type Expr, type ScalarFn, sizeOf, type Storage } from '@bax/core';
 import fc from 'fast-check';
 import { CheckError } from '../errors.ts';
+import { evaluate, type Values } from './evaluate.ts';
 import { type Block, check, type ConformanceCheck, type Lab, set } from './lab.ts';
-import { decode, ints, intsFor, reals, round } from './numbers.ts';
+import { decode, ints, intsFor, round } from './numbers.ts';
 import { EDGES, places, plain, shapes, spaced, strided } from './strided.ts';
 
 const { abs, add, constant, eq, input, le, lt, max, min, mul, neg, scalar, select, sub } = expr;
-
-/** Values, and whether every backend gets them: no node was rounded, nor left the numbers that the type holds exactly. */
-interface Values {
-  readonly values: Float64Array;
-  readonly exact: readonly boolean[];
-}
-
-/** Numbers that sums and products of few, in any order, hold exactly: so fused multiply-add makes no difference. */
-const holds: Record<DType, (x: number) => boolean> = {
-  f32: (x) => Math.fround(x) === x && Math.abs(x) < 2 ** 60,
-  f64: (x) => Number.isInteger(x * 4096) && Math.abs(x) < 2 ** 40,
-  i32: () => true,
-};
-
-const definitions: Partial<Record<expr.Fn, (a: number, b: number, c: number) => number>> = {
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => a * b,
-  neg: (a) => -a,
-  abs: (a) => Math.abs(a),
-  floor: (a) => Math.floor(a),
-  min: (a, b) => Math.min(a, b),
-  max: (a, b) => Math.max(a, b),
-  lt: (a, b) => Number(a < b),
-  le: (a, b) => Number(a <= b),
-  eq: (a, b) => Number(a === b),
-  select: (a, b, c) => (a !== 0 ? b : c),
-  ushr: (a, b) => a >>> b,
-};
-
-/** The formula, node by node from the definitions, for all elements. */
-function evaluate(
-  y: Expr,
-  type: DType,
-  n: number,
-  inputs: readonly Float64Array[],
-  scalars: readonly number[],
-): Values {
-  const done = new Map<Expr, Float64Array>();
-  const exact = new Array<boolean>(n).fill(true);
-  const visit = (node: Expr): Float64Array => {
-    const known = done.get(node);
-    if (known) return known;
-    const values = new Float64Array(n);
-    if (node.kind === 'const') values.fill(node.value);
-    else if (node.kind === 'scalar') values.fill(scalars[node.index]);
-    else if (node.kind === 'input') values.set(inputs[node.index]);
-    else {
-      const [a, b = a, c = a] = node.args.map(visit);
-      const f = type === 'i32' && node.fn === 'mul' ? Math.imul : definitions[node.fn]!;
-      for (let e = 0; e < n; e++) values[e] = f(a[e], b[e], c[e]);
-      for (let e = 0; e < n; e++) if (!holds[type](values[e])) exact[e] = false;
-    }
-    for (let e = 0; e < n; e++) values[e] = round[type](values[e]);
-    done.set(node, values);
-    return values;
-  };
-  return { values: visit(y), exact };
-}
 
 /** Stores the values: what no dtype promises (a float beyond i32, a sum that was rounded) is not demanded. */
 function store(out: Block, { values, exact }: Values): void {
@@ -148,29 +90,6 @@ const patterns: [Storage, number[]][] = [
   ['u8', [0, 7, 128, 255]],
   ['u32', [0, 7, 2 ** 24]],
 ];
-
-/** Functions, the interval on which they are checked, and their errors in units of roundoff: relative, and absolute. */
-const smooth: [name: string, f: (x: number) => number, y: Expr, from: number, to: number, relative: number, absolute: number][] = [
-  ['exp', Math.exp, expr.exp(input(0)), -20, 20, 64, 0],
-  ['log', Math.log, expr.log(input(0)), 0.01, 100, 64, 8],
-  ['sqrt', Math.sqrt, expr.sqrt(input(0)), 0, 1000, 8, 0],
-  ['tanh', Math.tanh, expr.tanh(input(0)), -12, 12, 16, 128],
-  ['sigmoid', (x) => 1 / (1 + Math.exp(-x)), expr.sigmoid(input(0)), -20, 20, 64, 2],
-  ['sin', Math.sin, expr.sin(input(0)), -3, 3, 4, 2 ** 13],
-  ['cos', Math.cos, expr.cos(input(0)), -3, 3, 4, 2 ** 13],
-  ['pow', (x) => x ** 1.7, expr.pow(input(0), 1.7), 0.05, 20, 256, 0],
-  ['x / 3', (x) => x / 3, expr.div(input(0), 3), -100, 100, 8, 0],
-  ['1 / x', (x) => 1 / x, expr.div(1, input(0)), 0.01, 100, 8, 0],
-  ['erf', erf, expr.erf(input(0)), -5, 5, 64, 16],
-]; // prettier-ignore
-
-/** By Simpson's rule: slow, and written by nobody else. */
-function erf(x: number): number {
-  const n = 400;
-  let sum = 1 + Math.exp(-x * x);
-  for (let i = 1; i < n; i++) sum += (i % 2 ? 4 : 2) * Math.exp(-(((x * i) / n) ** 2));
-  return ((2 / Math.sqrt(Math.PI)) * sum * x) / (3 * n);
-}
 
 export const mapChecks: readonly ConformanceCheck[] = [
   check('map: any formula on any views, bits on integers (P31)', async (lab) => {
@@ -359,24 +278,4 @@ export const mapChecks: readonly ConformanceCheck[] = [
       }
     }
   }),
-
-  check('map: scalar functions within their bounds (P31)', async (lab) => {
-    const n = 999;
-    await lab.forEach(smooth, async ([name, f, y, from, to, relative, absolute]) => {
-      const value = (i: number): number => from + ((to - from) * (i + 0.5)) / n;
-      const x = lab.input('x', plain([n]), 'f32', value);
-      const out = lab.output(name, plain([n]), 'f32');
-      x.data.forEach((v, i) => set(out, i, f(v), (relative * Math.abs(f(v)) + absolute) * lab.u + 2 ** -100));
-      lab.backend.map(expr.scalarFn('f32', 1, 0, [y]), [x.view], [out.view], []);
-      await lab.expect(x, out);
-    });
-    const [x, y] = [lab.input('x', plain([n]), 'f32', reals(1)), lab.input('y', plain([n]), 'f32', reals(2))];
-    const out = lab.output('x y + x', plain([n]), 'f32');
-    out.data.forEach((_, i) => {
-      const [a, b] = [x.data[i], y.data[i]];
-      set(out, i, a * b + a, 2.01 * lab.u * (Math.abs(a * b) + Math.abs(a)));
-    });
-    lab.backend.map(expr.scalarFn('f32', 2, 0, [add(mul(input(0), input(1)), input(0))]), [x.view, y.view], [out.view], []);
-    await lab.expect(out);
-  }), // prettier-ignore
 ];

@@ -27,7 +27,13 @@ export * from './cross-entropy.ts';
 export * from './dropout.ts';
 export * from './elementwise.ts';
 export * from './gather.ts';
-export * from './layer-norm.ts';
+export {
+  layerNorm,
+  layerNormGradOp,
+  layerNormGradWeightOp,
+  layerNormOp,
+  type NormAttrs,
+} from './layer-norm.ts';
 export { linear, linearOp } from './linear.ts';
 export * from './lora-linear.ts';
 export * from './matmul.ts';

@@ -17,8 +17,12 @@ function normalise(x: Tensor, eps: number): { unit: Tensor; rstd: Tensor } {
   const rstd = rsqrt(add(mean(mul(centred, centred), -1, keepDims), eps));
   return { unit: mul(centred, rstd), rstd };
 }
-const lastAxis = (draw: Draw): { shape: number[]; line: { shape: number[] }; attrs: NormAttrs } => {
-  const shape = [...draw.shape([0, 2]), draw.integer(3, 6)];
+/** For the laws: a tensor whose last axis has at least `least` elements, and a line along it. */
+export const lastAxis = (
+  draw: Draw,
+  least = 3,
+): { shape: number[]; line: { shape: number[] }; attrs: NormAttrs } => {
+  const shape = [...draw.shape([0, 2]), draw.integer(least, 6)];
   return { shape, line: { shape: shape.slice(-1) }, attrs: { eps: draw.pick([1e-5, 1e-2]) } };
 };
 

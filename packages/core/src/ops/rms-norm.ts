@@ -1,24 +1,19 @@
-import { apply, defineOp, type Draw, type Op } from '../op.ts';
+import { apply, defineOp, type Op } from '../op.ts';
 import { showShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { fail, like, wantFloat, wantSameDtype } from './check.ts';
 import { add, mul, rsqrt, sub } from './elementwise.ts';
-import type { NormAttrs } from './layer-norm.ts';
+import { lastAxis, type NormAttrs } from './layer-norm.ts';
 import { rows } from './linear.ts';
 import { mean, sum } from './reduce.ts';
 
 const keepDims = { keepDims: true };
 const rstdOf = (x: Tensor, eps: number): Tensor => rsqrt(add(mean(mul(x, x), -1, keepDims), eps));
-const lastAxis = (draw: Draw): { shape: number[]; line: { shape: number[] }; attrs: NormAttrs } => {
-  const shape = [...draw.shape([0, 2]), draw.integer(1, 6)];
-  return { shape, line: { shape: shape.slice(-1) }, attrs: { eps: draw.pick([1e-5, 1e-2]) } };
-};
-
 /** ∂x of rmsNorm, from g, x and weight. */
 export const rmsNormGradOp: Op<NormAttrs> = defineOp({
   name: 'rmsNormGrad',
   domain(draw) {
-    const { shape, line, attrs } = lastAxis(draw);
+    const { shape, line, attrs } = lastAxis(draw, 1);
     return { inputs: [{ shape }, { shape }, line], attrs };
   },
   out: ([g]) => like(g!),
@@ -34,7 +29,7 @@ export const rmsNormGradOp: Op<NormAttrs> = defineOp({
 export const rmsNormGradWeightOp: Op<NormAttrs> = defineOp({
   name: 'rmsNormGradWeight',
   domain(draw) {
-    const { shape, attrs } = lastAxis(draw);
+    const { shape, attrs } = lastAxis(draw, 1);
     return { inputs: [{ shape }, { shape }], attrs };
   },
   out: ([g]) => like(g!, g!.shape.slice(-1)),
@@ -45,7 +40,7 @@ export const rmsNormGradWeightOp: Op<NormAttrs> = defineOp({
 export const rmsNormOp: Op<NormAttrs> = defineOp({
   name: 'rmsNorm',
   domain(draw) {
-    const { shape, line, attrs } = lastAxis(draw);
+    const { shape, line, attrs } = lastAxis(draw, 1);
     return { inputs: [{ shape }, line], attrs };
   },
   out([x, weight], { eps }) {

@@ -1,7 +1,7 @@
 import type { AttentionAttrs, FusedKernel, View } from '@bax/core';
 import { attentionGradKernel, attentionKernel, attentionScratch, scoreRow } from '../kernels/attention.ts';
 import type { Machine } from '../machine.ts';
-import { dense } from './map.ts';
+import { withFitting } from './borrow.ts';
 import { addressIn, allF32 } from './rows.ts';
 
 /** More scratch than that for each thread is not taken: the composed form runs then. */
@@ -21,12 +21,11 @@ export const attention = (machine: Machine): Record<string, FusedKernel> => ({
     if (!plan) return false;
     const { batch, kvHeads, args, scratch, work } = plan;
     // The kernel reads rows of g and q as they lie: their depth must lie in one piece.
-    const [rowsG, freeG] = wholeDepth(machine, g);
-    const [rowsQ, freeQ] = wholeDepth(machine, q);
-    const tensors = [rowsG, rowsQ, k, v, ...outputs].flatMap(stepsOf);
-    machine.run(attentionGradKernel, [...args, ...tensors, plan.scale], batch * kvHeads, 5 * work, scratch);
-    freeG();
-    freeQ();
+    const run = (g: View, q: View): void => {
+      const tensors = [g, q, k, v, ...outputs].flatMap(stepsOf);
+      machine.run(attentionGradKernel, [...args, ...tensors, plan.scale], batch * kvHeads, 5 * work, scratch);
+    };
+    withFitting(machine, [g, q], run, (view) => view.strides[3] === 1 || view.shape[3] === 1);
     return true;
   },
 }); // prettier-ignore
@@ -54,6 +53,3 @@ function planOf(q: View, k: View, v: View, { causal, scale }: AttentionAttrs): P
 }
 
 const stepsOf = (v: View): number[] => [addressIn(v), ...v.strides.map((stride) => stride * 4)];
-
-const wholeDepth = (machine: Machine, v: View): [View, () => void] =>
-  v.strides[3] === 1 || v.shape[3] === 1 ? [v, () => undefined] : dense(machine, v);

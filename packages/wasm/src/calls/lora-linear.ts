@@ -9,7 +9,7 @@ import {
   type View,
 } from '@bax/core';
 import type { Machine } from '../machine.ts';
-import type { WasmBuffer } from '../memory.ts';
+import { withFresh } from './borrow.ts';
 import { matmul } from './matmul.ts';
 import { copyInto } from './map.ts';
 import { allF32 } from './rows.ts';
@@ -31,15 +31,12 @@ export const loraLinear = (machine: Machine): Record<string, FusedKernel> => ({
     matmul(machine, rows[0]!, permuteView(weight, [1, 0]), into, { accumulate: bias !== undefined });
     places.forEach(({ start, length, scale }, i) => {
       const [A, B] = [inputs[3 + 3 * i], inputs[4 + 3 * i]];
-      const r = A.shape[0];
-      const low: View = { buffer: machine.memory.alloc(n * r, 'f32'), shape: [n, r], strides: [r, 1], offset: 0 }; // A z
-      try {
+      // A z
+      withFresh(machine, [n, A.shape[0]], 'f32', (low) => {
         matmul(machine, rows[1 + i]!, permuteView(A, [1, 0]), low);
         const part = sliceView(into, 1, start, length);
         matmul(machine, low, permuteView(B, [1, 0]), part, { scale, accumulate: true });
-      } finally {
-        machine.memory.free(low.buffer as WasmBuffer);
-      }
+      });
     });
     return true;
   },

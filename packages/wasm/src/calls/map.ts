@@ -1,5 +1,5 @@
 import {
-  bytesOf, collapse, type DType, expr as e, isContiguous, rowMajor, type ScalarFn, sizeOf, type Storage, type View,
+  bytesOf, collapse, type DType, expr as e, rowMajor, type ScalarFn, sizeOf, type Storage, type View,
 } from '@bax/core'; // prettier-ignore
 import type { Kernel } from '../kernels/kernel.ts';
 import { reads, writes } from '../kernels/lanes.ts';
@@ -136,11 +136,4 @@ export function copyInto(machine: Machine, view: View, type: DType | Storage, ou
 
 export function fill(machine: Machine, out: View, value: number): void {
   map(machine, e.scalarFn(out.buffer.type as DType, 0, 0, [e.constant(value)]), [], [out], []);
-}
-
-/** The view itself if its elements lie side by side, else a copy whose do; and what frees the copy. */
-export function dense(machine: Machine, view: View): [View, () => void] {
-  if (isContiguous(view)) return [view, () => undefined];
-  const copy = copyInto(machine, view, view.buffer.type);
-  return [copy, () => machine.memory.free(copy.buffer as WasmBuffer)];
 }

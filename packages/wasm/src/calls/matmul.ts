@@ -6,6 +6,7 @@ import { B_PACKED, B_ROWS, B_STRIDED, matmulKernel, matmulScratch, plainMatmul }
 import { COLUMNS, packKernel } from '../kernels/pack.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf, type LinearMemory, type Pack, sizeClass, type WasmBuffer } from '../memory.ts';
+import { withBlock, withFresh } from './borrow.ts';
 import { copyInto, fill, forEachIndex } from './map.ts';
 import { addressIn } from './rows.ts';
 
@@ -50,12 +51,7 @@ export function matmul(machine: Machine, a: View, b: View, out: View, options: M
 /** `f` of the view, or of a copy of it in the type in which the product is computed. */
 function withType(machine: Machine, view: View, type: Storage, f: (view: View) => void): void {
   if (view.buffer.type === type) return f(view);
-  const copy = copyInto(machine, view, type);
-  try {
-    f(copy);
-  } finally {
-    machine.memory.free(copy.buffer as WasmBuffer);
-  }
+  withFresh(machine, view.shape, type, (copy) => f(copyInto(machine, view, type, copy)));
 }
 
 const transposed = (v: View): View => ({
@@ -78,14 +74,11 @@ function tiled(machine: Machine, product: Product): void {
       n: m,
     });
   if (n > 1 && column !== 1) {
-    const dense = copyInto(machine, out, 'f32');
-    try {
+    return withFresh(machine, out.shape, 'f32', (dense) => {
+      if (product.accumulate) copyInto(machine, out, 'f32', dense);
       tiled(machine, { ...product, out: dense });
       copyInto(machine, dense, 'f32', out);
-    } finally {
-      machine.memory.free(dense.buffer as WasmBuffer);
-    }
-    return;
+    });
   }
   const batch = collapse(out.shape.slice(0, -2), [a, b, out].map((v) => v.strides.slice(0, -2))); // prettier-ignore
   const count = sizeOf(batch.shape);
@@ -174,27 +167,22 @@ function run(
   blockRows: number,
   scratch: number,
 ): void {
-  const { memory } = machine;
-  const tableBytes = sizeClass(count * 12);
-  const table = memory.take(tableBytes, 'a table of products');
   const [ofA, ofB, ofOut] = [a, b, out].map((v, i) => offsetsOf(shape, strides[i], v.offset));
   const [atA, atB, atOut] = [a, b, out].map((v) => addressOf(v.buffer));
-  const words = memory.i32;
-  for (let i = 0, at = table / 4; i < count; i++) {
-    words[at++] = atA + ofA[i] * F32;
-    words[at++] = packed ?? atB + ofB[i] * F32;
-    words[at++] = atOut + ofOut[i] * F32;
-  }
   const [aRow, aColumn, bRow, bColumn] = [...a.strides.slice(-2), ...b.strides.slice(-2)].map((s) => s * F32);
   const rowBlocks = Math.ceil(m / blockRows);
   const outRow = out.strides.at(-2)! * F32;
-  // prettier-ignore
-  const args = [table, aRow, aColumn, kind, bRow, bColumn, outRow, m, n, k, scale, accumulate ? 1 : 0, rowBlocks, blockRows];
-  try {
+  withBlock(machine, count * 12, 'a table of products', (table) => {
+    const words = machine.memory.i32;
+    for (let i = 0, at = table / 4; i < count; i++) {
+      words[at++] = atA + ofA[i] * F32;
+      words[at++] = packed ?? atB + ofB[i] * F32;
+      words[at++] = atOut + ofOut[i] * F32;
+    }
+    // prettier-ignore
+    const args = [table, aRow, aColumn, kind, bRow, bColumn, outRow, m, n, k, scale, accumulate ? 1 : 0, rowBlocks, blockRows];
     machine.run(matmulKernel, args, count * rowBlocks, count * m * n * k, scratch);
-  } finally {
-    memory.give(table, tableBytes);
-  }
+  });
 }
 
 function plainly(

@@ -1,7 +1,8 @@
-import { bytesOf, collapse, type DType, rowMajor, sizeOf, type View } from '@bax/core';
+import { bytesOf, collapse, type DType, permuteView, sizeOf, type View } from '@bax/core';
 import { acrossGroup, acrossKernels, alongKernels, type ReduceOp } from '../kernels/reduce.ts';
 import type { Machine } from '../machine.ts';
-import { addressOf, type WasmBuffer } from '../memory.ts';
+import { addressOf } from '../memory.ts';
+import { withFresh } from './borrow.ts';
 import { copyInto, fill } from './map.ts';
 
 /** `out` has x's rank, and length 1 along the reduced axes. */
@@ -47,16 +48,20 @@ function side(x: View, out: View | undefined, some: readonly number[]): ReturnTy
 
 /** Any other layout: by way of a copy with the reduced axes last, and of dense results. */
 function rearranged(machine: Machine, op: ReduceOp, x: View, out: View): void {
+  const isFolded = (i: number): boolean => out.shape[i] === 1 && x.shape[i] !== 1;
   const axes = [...x.shape.keys()];
-  const order = [...axes.filter((i) => out.shape[i] !== 1 || x.shape[i] === 1), ...axes.filter((i) => out.shape[i] === 1 && x.shape[i] !== 1)];
-  const by = (v: View): View => ({ ...v, shape: order.map((i) => v.shape[i]), strides: order.map((i) => v.strides[i]) });
-  const { memory } = machine;
-  const copy = copyInto(machine, by(x), x.buffer.type);
-  const [count, size] = [sizeOf(out.shape), bytesOf(x.buffer.type)];
-  const results: View = { buffer: memory.alloc(count, x.buffer.type), shape: by(out).shape, strides: rowMajor(by(out).shape), offset: 0 };
+  const order = [...axes.filter((i) => !isFolded(i)), ...axes.filter(isFolded)];
+  const { type } = x.buffer;
+  const [count, size] = [sizeOf(out.shape), bytesOf(type)];
   const of = sizeOf(x.shape) / count;
-  const kernel = alongKernels[op][x.buffer.type as DType];
-  machine.run(kernel, [addressOf(copy.buffer), of * size, of, addressOf(results.buffer), size], count, count * of);
-  copyInto(machine, results, out.buffer.type, by(out));
-  for (const { buffer } of [copy, results]) memory.free(buffer as WasmBuffer);
-} // prettier-ignore
+  const last = permuteView(x, order);
+  withFresh(machine, last.shape, type, (copy) => {
+    copyInto(machine, last, type, copy);
+    const target = permuteView(out, order);
+    withFresh(machine, target.shape, type, (results) => {
+      const args = [addressOf(copy.buffer), of * size, of, addressOf(results.buffer), size];
+      machine.run(alongKernels[op][type as DType], args, count, count * of);
+      copyInto(machine, results, out.buffer.type, target);
+    });
+  });
+}

@@ -1,7 +1,7 @@
 import { bytesOf, collapse, isContiguous, sizeOf, type View } from '@bax/core';
 import type { Machine } from '../machine.ts';
 import { addressOf } from '../memory.ts';
-import { dense } from './map.ts';
+import { withFitting } from './borrow.ts';
 
 /** A tensor as rows of n f32 elements that lie side by side, `step` bytes apart. */
 export interface Rows {
@@ -18,14 +18,12 @@ export const allF32 = (...views: readonly View[]): boolean => views.every((v) =>
 
 /** Calls `f` with each view as rows along its last axis; a view that has none is copied first. */
 export function withRows(machine: Machine, views: readonly View[], f: (...rows: Rows[]) => void): void {
-  const held = views.map((v) =>
-    rowStep(v) === undefined ? dense(machine, v) : ([v, () => undefined] as const),
+  withFitting(
+    machine,
+    views,
+    (...held) => f(...held.map(rowsOf)),
+    (v) => rowStep(v) !== undefined,
   );
-  try {
-    f(...held.map(([v]) => rowsOf(v)));
-  } finally {
-    for (const [, free] of held) free();
-  }
 }
 
 /** Elements from one row to the next, if the rows are evenly spaced and each lies in one piece. */
@@ -35,7 +33,7 @@ function rowStep({ shape, strides }: View): number | undefined {
   return rows.shape.length > 1 ? undefined : (rows.strides[0][0] ?? shape.at(-1) ?? 1);
 }
 
-export function rowsOf(v: View): Rows {
+function rowsOf(v: View): Rows {
   const n = v.shape.at(-1) ?? 1;
   const step = isContiguous(v) ? n : rowStep(v)!;
   return {

@@ -9,13 +9,12 @@ import {
   i32x4,
   type Local,
   loop,
-  repeatWhile,
   select,
   shuffle32,
   v128,
   when,
 } from '../assembler/index.ts';
-import { atMost, plus, times } from './integers.ts';
+import { atMost, plus, times, whileAtLeast } from './integers.ts';
 import { defineKernel, type Kernel, multiplyAdd } from './kernel.ts';
 import { lanes } from './lanes.ts';
 import { F32 } from './pack.ts';
@@ -68,13 +67,7 @@ export const dotKernel: Kernel = defineKernel(
           ),
           sums.map((sum) => sum.set(f32x4.const(0))),
           left.set(x.k),
-          when(
-            i32.ge_u(left, i32.const(4)),
-            repeatWhile(
-              [addProducts((p) => v128.load(p)), advance],
-              i32.ge_u(left.tee(i32.sub(left, i32.const(4))), i32.const(4)),
-            ),
-          ),
+          whileAtLeast(left, 4, [addProducts((p) => v128.load(p)), advance]),
           when(left, [
             mask.set(i32x4.lt_s(i32x4.consts(0, 1, 2, 3), i32x4.splat(left))),
             addProducts((p) => v128.and(v128.load(p), mask)),

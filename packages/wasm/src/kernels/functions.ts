@@ -111,5 +111,4 @@ export function emitCall(
 }
 
 /** A mask of ones as the number 1. */
-export const maskToNumber = (s: Scope, type: DType, mask: Code): Code =>
-  v128.and(mask, type === 'f32' ? s.f32(1) : type === 'f64' ? s.f64(1) : s.i32(1));
+export const maskToNumber = (s: Scope, type: DType, mask: Code): Code => v128.and(mask, s[type](1));

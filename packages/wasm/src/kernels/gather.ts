@@ -1,8 +1,8 @@
 /** Rows of a table by their numbers, and the counterpart that adds rows to a table. */
 import { bytesOf, type DType } from '@bax/core';
-import { f32x4, f64x2, i32, i32x4, loop, memoryCopy, repeatWhile, v128, when } from '../assembler/index.ts';
+import { i32, loop, memoryCopy, repeatWhile, v128, when } from '../assembler/index.ts';
 import { defineKernel, type Kernel } from './kernel.ts';
-import { lanes as lanesOf } from './lanes.ts';
+import { lanes as lanesOf, vectors } from './lanes.ts';
 import { Scope } from './scope.ts';
 
 /** out[i] = table[index[i]]: rows of `bytes` side by side. Units: rows of `out`. */
@@ -23,7 +23,7 @@ export const SCATTER_COLUMNS = 64;
 /** out[index[i]] += rows[i] for i < count, in the order of i: rows of `length` elements side by side. Units: groups of columns. */
 function scatterAddKernel(type: DType): Kernel {
   const lanes = lanesOf[type];
-  const { add } = { f32: f32x4, f64: f64x2, i32: i32x4 }[type];
+  const { add } = vectors[type];
   const size = bytesOf(type);
   return defineKernel(
     `scatterAdd ${type}`,

@@ -8,9 +8,9 @@
  * Each sum is taken in the order of k whatever the neighbours are, so a thread's share makes no difference to the bits.
  */
 import {
-  type Code, Func, call, f32, f32x4, i32, loop, repeatWhile, select, shuffle32, v128, when,
+  type Code, Func, call, f32, f32x4, i32, loop, select, shuffle32, v128, when,
 } from '../assembler/index.ts'; // prettier-ignore
-import { atMost, plus, times } from './integers.ts';
+import { atMost, plus, times, whileAtLeast } from './integers.ts';
 import { multiplyAdd, type Target } from './kernel.ts';
 import { COLUMNS, F32, packFunction, ROWS } from './pack.ts';
 
@@ -69,11 +69,7 @@ export function gemm(target: Target): Gemm {
     pb.set(plus(pb, bStep)),
   ];
   const lane = (v: Code, at: number): Code => shuffle32(v, v, [at, at, at, at]);
-  const forEachK = (count: number, body: Code): Code =>
-    when(
-      i32.ge_u(left, i32.const(count)),
-      repeatWhile(body, i32.ge_u(left.tee(i32.sub(left, i32.const(count))), i32.const(count))),
-    );
+  const forEachK = (count: number, body: Code): Code => whileAtLeast(left, count, body);
 
   /** The 4 rows' values of one k lie side by side, those of the next k `step` further: A packed, or transposed. */
   const sumColumns = (step: Code): Code =>

@@ -169,6 +169,14 @@ const f64Lanes: Lanes = {
     scatterLanes(s, 2, bytesOf(storage), address, fromF64(value, storage), step, left),
 };
 
+/** The arithmetic of each type's vectors. */
+export const vectors: { readonly f32: typeof f32x4; readonly f64: typeof f64x2; readonly i32: typeof i32x4 } =
+  {
+    f32: f32x4,
+    f64: f64x2,
+    i32: i32x4,
+  };
+
 export const lanes: Readonly<Record<DType, Lanes>> = {
   f32: lanesOf32('f32', toF32, fromF32),
   i32: lanesOf32('i32', toI32, fromI32),

@@ -13,20 +13,10 @@
  *       br_if 0                                                                     ;; as long as elements are left
  */
 import { bytesOf, type DType, type Expr, type ScalarFn, type Storage } from '@bax/core';
-import {
-  type Code,
-  f32x4,
-  f64x2,
-  i32,
-  i32x4,
-  type Local,
-  loop,
-  repeatWhile,
-  when,
-} from '../assembler/index.ts';
+import { type Code, i32, type Local, loop, repeatWhile, when } from '../assembler/index.ts';
 import { emitCall, imports, isMask, maskToNumber } from './functions.ts';
 import { defineKernel, type ArgType, type Kernel } from './kernel.ts';
-import { lanes as lanesOf } from './lanes.ts';
+import { lanes as lanesOf, vectors } from './lanes.ts';
 import { Scope } from './scope.ts';
 
 /** How an operand's elements of one row lie: side by side, all in one place (broadcast), or some bytes apart. */
@@ -66,7 +56,7 @@ export function mapKernel(fn: ScalarFn, inputs: readonly Operand[], outputs: rea
     const left = f.local('left');
     const pointers = operands.map((_, i) => f.local(`p${i}`));
     const scalars = Array.from({ length: fn.scalars }, (_, i) => f.local(`s${i}`, 'v128'));
-    const splat = { f32: f32x4, f64: f64x2, i32: i32x4 }[type].splat;
+    const { splat } = vectors[type];
     const values = inputs.map((_, i) => f.local(`x${i}`, 'v128'));
 
     const ofRow = inputs.map(({ storage, step }, i) =>
@@ -137,11 +127,9 @@ function evaluate(
 
   const compute: Code[] = [];
   const done = new Map<Expr, Code>();
-  const constant = (value: number): Code =>
-    type === 'f32' ? s.f32(value) : type === 'f64' ? s.f64(value) : s.i32(value);
   /** The node's value; of a comparison its mask. */
   const visit = (node: Expr): Code => {
-    if (node.kind === 'const') return constant(node.value);
+    if (node.kind === 'const') return s[type](node.value);
     if (node.kind === 'input') return inputs[node.index];
     if (node.kind === 'scalar') return scalars[node.index];
     const known = done.get(node);

@@ -12,15 +12,15 @@ import {
   f64x2,
   i32,
   i32x4,
-  type Local,
   loop,
   repeatWhile,
   shuffle32,
   v128,
   when,
 } from '../assembler/index.ts';
+import { whileAtLeast } from './integers.ts';
 import { defineKernel, type Kernel } from './kernel.ts';
-import { lanes as lanesOf } from './lanes.ts';
+import { lanes as lanesOf, vectors } from './lanes.ts';
 import { acrossLanes } from './rows.ts';
 import { Scope } from './scope.ts';
 
@@ -29,7 +29,6 @@ const BLOCK = 1024;
 const CHAIN = 64;
 const CHAINS = 4;
 
-const vectors = { f32: f32x4, f64: f64x2, i32: i32x4 };
 const start = (op: ReduceOp, type: DType): number =>
   op === 'sum' ? 0 : type === 'i32' ? -(2 ** 31) : -Infinity;
 
@@ -40,8 +39,6 @@ function joiner(op: ReduceOp, type: DType): (a: Code, b: Code) => Code {
 }
 /** The two halves of v exchanged. */
 const swapHalves = (v: Code): Code => shuffle32(v, v, [2, 3, 0, 1]);
-const constant = (s: Scope, type: DType, value: number): Local =>
-  type === 'f32' ? s.f32(value) : type === 'f64' ? s.f64(value) : s.i32(value);
 
 /** Rows of `length` elements side by side, `row` bytes apart, to results `to` bytes apart. Units: rows. */
 function alongKernel(op: ReduceOp, type: DType): Kernel {
@@ -56,7 +53,7 @@ function alongKernel(op: ReduceOp, type: DType): Kernel {
       const [p, left, block] = f.locals('p', 'left', 'block');
       const [total, last] = [s.temp(), s.temp()];
       const sums = Array.from({ length: CHAINS }, () => s.temp());
-      const zero = constant(s, type, start(op, type));
+      const zero = s[type](start(op, type));
       const vector = lanes.width * size;
       const index = type === 'f64' ? [i32x4.consts(0, 0, 1, 1)] : [i32x4.consts(0, 1, 2, 3)];
       const result = type === 'f64' ? join(total, swapHalves(total)) : acrossLanes(s, join, total);
@@ -104,12 +101,6 @@ const storeLane = (type: DType, address: Code, v: Code): Code =>
       ? f32.store(address, f32x4.extract_lane(v, 0))
       : i32.store(address, i32x4.extract_lane(v, 0));
 
-const whileAtLeast = (count: Local, step: number, body: Code): Code =>
-  when(
-    i32.ge_u(count, i32.const(step)),
-    repeatWhile([body], i32.ge_u(count.tee(i32.sub(count, i32.const(step))), i32.const(step))),
-  );
-
 /**
  * `rows` rows of `columns` elements side by side, `row` bytes apart, to one row of results. Units: groups of as many
  * results as a vector holds, four vectors a group.
@@ -125,7 +116,7 @@ function acrossKernel(op: ReduceOp, type: DType): Kernel {
       const join = joiner(op, type);
       const [p, q, i, end, left] = f.locals('p', 'q', 'i', 'end', 'left');
       const [totals, parts] = [0, 1].map(() => Array.from({ length: CHAINS }, () => s.temp()));
-      const zero = constant(s, type, start(op, type));
+      const zero = s[type](start(op, type));
       const vector = lanes.width * size;
       const group = lanes.width * CHAINS;
       const body = loop(unit, unit, to, i32.const(1), [

@@ -1,15 +1,6 @@
 /** Walking the vectors of one row of f32: what softmax and the norms are made of. */
-import {
-  type Code,
-  f32x4,
-  i32,
-  i32x4,
-  type Local,
-  repeatWhile,
-  shuffle32,
-  v128,
-  when,
-} from '../assembler/index.ts';
+import { type Code, f32x4, i32, i32x4, type Local, shuffle32, v128, when } from '../assembler/index.ts';
+import { whileAtLeast } from './integers.ts';
 import { lanes } from './lanes.ts';
 import type { Scope } from './scope.ts';
 
@@ -50,13 +41,7 @@ export function forVectors(
   return [
     pointers.map((p, i) => p.set(starts[i])),
     left.set(n),
-    when(
-      i32.ge_u(left, i32.const(4)),
-      repeatWhile(
-        [body(whole), pointers.map((p) => p.set(i32.add(p, i32.const(BYTES))))],
-        i32.ge_u(left.tee(i32.sub(left, i32.const(4))), i32.const(4)),
-      ),
-    ),
+    whileAtLeast(left, 4, [body(whole), pointers.map((p) => p.set(i32.add(p, i32.const(BYTES))))]),
     when(left, [mask.set(i32x4.lt_s(i32x4.consts(0, 1, 2, 3), i32x4.splat(left))), body(last)]),
   ];
 }
