@@ -108,8 +108,8 @@ export class Lab {
 
   /** Compares all of each buffer with what it must hold. */
   async expect(...blocks: readonly Block[]): Promise<void> {
-    const read = blocks.map((block) => this.backend.read(block.view.buffer)); // all enqueued before one is awaited
-    for (const [i, block] of blocks.entries()) compare(block, await read[i]);
+    const read = await Promise.all(blocks.map(async (block) => this.backend.read(block.view.buffer)));
+    blocks.forEach((block, i) => compare(block, read[i]));
   }
 
   /** Frees, poisoned, all that was made. */

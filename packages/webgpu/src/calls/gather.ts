@@ -1,0 +1,188 @@
+/** Rows of tables. Indices that the host wrote are checked here, before anything runs; the others on the device. */
+import { bytesOf, collapse, offsetsOf, sizeOf, type View } from '@bax/core';
+import { badIndex, type Gpu } from '../gpu.ts';
+import type { GpuTensorBuffer } from '../memory.ts';
+import {
+  gather as gatherKernel,
+  scatterAdd as scatterAddKernel,
+  scatterAddUnsorted as unsortedKernel,
+} from '../wgsl.generated.ts';
+import { fromHost } from './host.ts';
+import { apart, copyInto, copyOf, freshView } from './map.ts';
+
+const SIZE = 64;
+/** Axes of the index, and of a row, that a kernel walks. */
+const AXES = 3;
+
+const STORED = { f16: 1, bf16: 2, u8: 3, u32: 4, f32: 0, i32: 0, f64: 0 } as const;
+
+
+/** The values of an index that the host wrote, in their order; undefined if the device made it. */
+function knownIndex({ buffer, shape, strides, offset }: View): Int32Array | undefined {
+  const { known } = buffer as GpuTensorBuffer;
+  return known && offsetsOf(shape, strides, offset).map((at) => known[at]);
+}
+
+function checkKnown(op: string, index: Int32Array, rows: number): void {
+  const position = index.findIndex((row) => row < 0 || row >= rows);
+  if (position >= 0) throw badIndex({ op, rows }, index[position], position);
+}
+
+const innermostFirst = (list: readonly number[], rest: number): number[] =>
+  [...list].reverse().concat([rest, rest, rest, rest]).slice(0, 4);
+
+interface Axes {
+  /** Of the index: lengths, then strides of the index and of the rows. */
+  readonly index: ReturnType<typeof collapse>;
+  /** Of a row: lengths, then strides of the table and of the rows. */
+  readonly row: ReturnType<typeof collapse>;
+}
+function axesOf(table: View, index: View, rows: View): Axes | undefined {
+  const rank = index.shape.length;
+  const axes = {
+    index: collapse(index.shape, [index.strides, rows.strides.slice(0, rank)]),
+    row: collapse(table.shape.slice(1), [table.strides.slice(1), rows.strides.slice(rank)]),
+  };
+  return axes.index.shape.length > AXES || axes.row.shape.length > AXES ? undefined : axes;
+}
+
+/** out[...i, ...rest] = table[index[...i], ...rest]. */
+export function gather(gpu: Gpu, table: View, index: View, out: View): void {
+  const count = sizeOf(out.shape);
+  const known = knownIndex(index);
+  if (known) checkKnown('gather', known, table.shape[0]);
+  if (count === 0) return;
+  const { type } = out.buffer;
+  const stored = table.buffer.type;
+  const direct = stored === type || (type === 'f32' && stored !== 'i32' && stored !== 'f64');
+  const axes = direct ? axesOf(table, index, out) : undefined;
+  if (!axes) {
+    // Another type, or more axes than the kernel has: through row-major memory.
+    const rows = direct ? copyOf(gpu, table) : freshView(gpu, table.shape, type);
+    if (!direct) copyInto(gpu, table, rows);
+    const result = freshView(gpu, out.shape, type);
+    const flat = copyOf(gpu, index);
+    gather(gpu, rows, { ...flat, shape: [sizeOf(index.shape)], strides: [1] }, {
+      ...result,
+      shape: [sizeOf(index.shape), ...table.shape.slice(1)],
+      strides: result.strides.slice(index.shape.length - 1 < 0 ? 0 : index.shape.length - 1),
+    });
+    copyInto(gpu, result, out);
+    for (const v of [rows, result, flat]) gpu.memory.free(v.buffer as GpuTensorBuffer);
+    return;
+  }
+  const [source, at] = apart(gpu, [table, index], [out]);
+  const width = count / sizeOf(index.shape);
+  const call = gpu.indexCall({ op: 'gather', rows: table.shape[0] }, known !== undefined);
+  gpu.about(table, index, out);
+  // A table that is larger than a binding may be: some rows at a time.
+  const rowBytes = Math.abs(table.strides[0]) * bytesOf(stored);
+  const most = gpu.fits(source.view) ? table.shape[0] : Math.max(1, Math.floor((gpu.maxBinding - 512) / rowBytes) - 1);
+  for (let first = 0; first < table.shape[0]; first += most) {
+    const rows = Math.min(most, table.shape[0] - first);
+    const part = { ...source.view, shape: [rows, ...table.shape.slice(1)], offset: source.view.offset + first * source.view.strides[0] };
+    const [t, i, o] = [gpu.bind(part), gpu.bind(at.view), gpu.bind(out)];
+    const params = {
+      indexAxes: innermostFirst(axes.index.shape, 1),
+      index: innermostFirst(axes.index.strides[0], 0),
+      outIndex: innermostFirst(axes.index.strides[1], 0),
+      rowAxes: innermostFirst(axes.row.shape, 1),
+      table: innermostFirst(axes.row.strides[0], 0),
+      outRow: innermostFirst(axes.row.strides[1], 0),
+      indexAt: i.base,
+      tableAt: t.base,
+      outAt: o.base,
+      rowStride: table.strides[0],
+      first,
+      rows,
+      bound: table.shape[0],
+      width,
+      count,
+      serial: call.serial,
+    };
+    const variant = { constants: { FROM: stored === type ? 0 : STORED[stored], SIZE } };
+    gpu.run(gatherKernel, variant, [t, i, o, call.bad], params, Math.ceil(count / SIZE));
+  }
+  source.free();
+  at.free();
+}
+
+/** table[index[...i], ...rest] += rows[...i, ...rest], in the order of the indices. */
+export function scatterAdd(gpu: Gpu, index: View, rows: View, table: View): void {
+  const known = knownIndex(index);
+  if (known) checkKnown('scatterAdd', known, table.shape[0]);
+  if (sizeOf(rows.shape) === 0) return;
+  const axes = axesOf(table, index, rows);
+  if (!axes) {
+    const [flat, sums] = [copyOf(gpu, rows), copyOf(gpu, table)];
+    const positions = copyOf(gpu, index);
+    if (known) (positions.buffer as GpuTensorBuffer).known = known;
+    const count = sizeOf(index.shape);
+    const width = sizeOf(rows.shape) / count;
+    const matrix = (v: View, n: number): View => ({ ...v, shape: [n, width], strides: [width, 1] });
+    scatterAdd(gpu, { ...positions, shape: [count], strides: [1] }, matrix(flat, count), matrix(sums, table.shape[0]));
+    copyInto(gpu, sums, table);
+    for (const v of [flat, sums, positions]) gpu.memory.free(v.buffer as GpuTensorBuffer);
+    return;
+  }
+  const T = table.buffer.type as 'f32' | 'i32';
+  const width = sizeOf(table.shape.slice(1));
+  const [source, at] = apart(gpu, [rows, index], [table]);
+  const [r, t] = [gpu.bind(source.view), gpu.bind(table)];
+  gpu.about(index, rows, table);
+  const common = {
+    indexAxes: innermostFirst(axes.index.shape, 1),
+    rowsIndex: innermostFirst(axes.index.strides[1], 0),
+    rowAxes: innermostFirst(axes.row.shape, 1),
+    table: innermostFirst(axes.row.strides[0], 0),
+    rowsRow: innermostFirst(axes.row.strides[1], 0),
+    tableAt: t.base,
+    rowsAt: r.base,
+    rowStride: table.strides[0],
+    width,
+  };
+  const variant = { constants: { SIZE }, T };
+  if (known) {
+    const { order, named } = sorted(known);
+    const list = fromHost(gpu, order);
+    const count = named * width;
+    gpu.run(scatterAddKernel, variant, [gpu.bind(list), r, t], { ...common, count }, Math.ceil(count / SIZE));
+    gpu.memory.free(list.buffer as GpuTensorBuffer);
+  } else {
+    const i = gpu.bind(at.view);
+    const call = gpu.indexCall({ op: 'scatterAdd', rows: table.shape[0] }, false);
+    const params = {
+      ...common,
+      index: innermostFirst(axes.index.strides[0], 0),
+      indexAt: i.base,
+      bound: table.shape[0],
+      positions: sizeOf(index.shape),
+      serial: call.serial,
+    };
+    gpu.run(unsortedKernel, variant, [i, r, t, call.bad], params, Math.ceil(width / SIZE));
+  }
+  source.free();
+  at.free();
+}
+
+/** Positions by the row they go to, each row's in their order: [row, begin, end] of each named row, then the positions. */
+function sorted(index: Int32Array): { order: Int32Array<ArrayBuffer>; named: number } {
+  const counts = new Map<number, number>();
+  for (const row of index) counts.set(row, (counts.get(row) ?? 0) + 1);
+  const named = counts.size;
+  const order = new Int32Array(3 * named + index.length);
+  const next = new Map<number, number>();
+  let [at, begin] = [0, 3 * named];
+  for (const [row, count] of counts) {
+    order[at++] = row;
+    order[at++] = begin;
+    next.set(row, begin);
+    order[at++] = begin += count;
+  }
+  index.forEach((row, position) => {
+    const place = next.get(row)!;
+    order[place] = position;
+    next.set(row, place + 1);
+  });
+  return { order, named };
+}

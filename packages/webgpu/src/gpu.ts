@@ -1,0 +1,181 @@
+/** A device and what runs on it: memory, pipelines and the queue in one, and how a view becomes a binding. */
+import { BaxError, bytesOf, type View } from '@bax/core';
+import { GpuError, type Place } from './errors.ts';
+import type { Kernel, Variant } from './kernel.ts';
+import { type Block, blockOf, DeviceMemory, mebibytes } from './memory.ts';
+import { Pipelines } from './pipelines.ts';
+import { type Binding, Queue } from './queue.ts';
+
+/** How work is split best: which kernels are taken, by the kind of adapter. */
+export interface Tuning {
+  /**
+   * A software adapter runs a workgroup's threads one after the other: barriers and shared memory cost much there, and
+   * save nothing. Rows are then summed by one thread each, and products use subgroups or none.
+   */
+  readonly software: boolean;
+  /** Threads of a subgroup, where all have the same number; 0 where subgroups are not to be used. */
+  readonly subgroup: number;
+}
+
+/** Part of a buffer that a kernel sees. */
+export interface Bound extends Binding {
+  /** Of the view's first element, in elements from where the binding begins. */
+  readonly base: number;
+}
+
+/** A call that may find a bad index on the device. */
+export interface IndexCall {
+  readonly op: string;
+  readonly rows: number;
+}
+export const badIndex = ({ op, rows }: IndexCall, index: number, position: number): BaxError =>
+  new BaxError(`${op}: index ${index} at position ${position} is outside the table's ${rows} rows`);
+
+class CallPlace implements Place {
+  readonly op: string;
+  readonly path: string;
+  views: readonly View[] = [];
+  constructor(op: string, path: string) {
+    this.op = op;
+    this.path = path;
+  }
+  get shapes(): string {
+    return this.views.map(({ shape }) => `[${shape.join(', ')}]`).join(' ');
+  }
+}
+
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly memory: DeviceMemory;
+  readonly queue: Queue;
+  readonly pipelines: Pipelines;
+  readonly tuning: Tuning;
+  /** The most bytes of one binding. */
+  readonly maxBinding: number;
+  #place = new CallPlace('', '');
+  /** Where kernels note the first bad index: the call's serial number, the position, the index. */
+  #bad: Block | undefined;
+  readonly #indexCalls = new Map<number, IndexCall>();
+  #indexSerial = 0;
+
+  constructor(device: GPUDevice, tuning: Tuning, limits: { readonly budget: number; readonly maxBinding: number }) {
+    this.device = device;
+    this.tuning = tuning;
+    this.maxBinding = Math.min(limits.maxBinding, device.limits.maxStorageBufferBindingSize);
+    this.queue = new Queue(device);
+    this.pipelines = new Pipelines(device, () => this.queue.pump());
+    this.memory = new DeviceMemory(device, {
+      budget: limits.budget,
+      maxBufferSize: device.limits.maxBufferSize,
+      watch: (create, what) => this.#watched(create, what),
+      retire: (block) => this.queue.retire(block),
+    });
+  }
+
+  /** What `apply` is about to run. */
+  label(op: string, path: string): void {
+    this.#place = new CallPlace(op, path);
+    this.queue.place = this.#place;
+  }
+  /** The tensors of the call, for the message of a fault. */
+  about(...views: readonly View[]): void {
+    this.#place.views = views;
+  }
+
+  /** Registers a call that looks rows up by indices the host does not know; the next read hears of a bad one. */
+  indexCall(call: IndexCall, known: boolean): { readonly serial: number; readonly bad: Bound } {
+    if (!this.#bad) {
+      this.#bad = this.memory.take(256, 'a note of bad indices');
+      this.queue.write(this.#bad, new Uint8Array(16), 0);
+    }
+    const serial = ++this.#indexSerial;
+    if (!known) this.#indexCalls.set(serial, call);
+    return { serial, bad: whole(this.#bad) };
+  }
+  /** Bytes of a block once all that was enqueued is done. Rejects with the first fault. */
+  async read(block: Block, at: number, bytes: number): Promise<ArrayBuffer> {
+    if (this.#indexCalls.size === 0) return this.queue.read(block, at, bytes);
+    const calls = [...this.#indexCalls];
+    const [data, note] = await Promise.all([this.queue.read(block, at, bytes), this.queue.read(this.#bad!, 0, 16)]);
+    const [serial, position, index] = new Int32Array(note);
+    for (const [done] of calls) this.#indexCalls.delete(done);
+    const call = new Map(calls).get(serial);
+    if (!call) return data;
+    this.queue.write(this.#bad!, new Uint8Array(16), 0);
+    throw badIndex(call, index, position);
+  }
+
+  #watched(create: () => GPUBuffer, what: string): GPUBuffer {
+    const { device } = this;
+    const place = this.#place;
+    device.pushErrorScope('out-of-memory');
+    device.pushErrorScope('validation');
+    const buffer = create();
+    const check = (error: GPUError | null): void => {
+      if (!error) return;
+      const { live, pooled } = this.memory.report();
+      this.queue.fault(
+        new GpuError(
+          'out-of-memory',
+          `out of memory: ${what} do not fit beside ${mebibytes(live)} in use and ${mebibytes(pooled)} pooled; take a smaller batch or model`,
+          place,
+        ),
+      );
+    };
+    device.popErrorScope().then(check, () => undefined);
+    device.popErrorScope().then(check, () => undefined);
+    return buffer;
+  }
+
+  /** All of a view's buffer, or what the view spans of a buffer that is larger than a binding may be. */
+  bind(view: View): Bound {
+    const block = blockOf(view.buffer);
+    if (block.bytes <= this.maxBinding) return { block, base: view.offset };
+    const window = this.windowOf(view);
+    if (window.size > this.maxBinding)
+      throw new BaxError(
+        `webgpu: ${this.#place.op || 'a call'} needs ${mebibytes(window.size)} of one tensor [${view.shape.join(', ')}] at once, and this adapter binds at most ${mebibytes(this.maxBinding)}; take a smaller model or batch, or the wasm backend`,
+      );
+    return { block, offset: window.from, size: window.size, base: view.offset - window.from / bytesOf(view.buffer.type) };
+  }
+  /** The bytes from a view's first element to its last, from a place where a binding may begin. */
+  windowOf({ buffer, shape, strides, offset }: View): { from: number; size: number } {
+    let [low, high] = [offset, offset];
+    shape.forEach((length, axis) => {
+      const extent = (length - 1) * strides[axis];
+      if (extent < 0) low += extent;
+      else high += extent;
+    });
+    const bytes = bytesOf(buffer.type);
+    const align = this.device.limits.minStorageBufferOffsetAlignment;
+    const from = Math.floor((low * bytes) / align) * align;
+    const to = Math.min(Math.ceil(((high + 1) * bytes) / 16) * 16, blockOf(buffer).bytes);
+    return { from, size: to - from };
+  }
+  fits(view: View): boolean {
+    return blockOf(view.buffer).bytes <= this.maxBinding || this.windowOf(view).size <= this.maxBinding;
+  }
+
+  /** Enqueues a kernel on so many workgroups. */
+  run<P extends object, O extends string>(
+    kernel: Kernel<P, O>,
+    variant: Variant<O>,
+    bindings: readonly Binding[],
+    params: P,
+    workgroups: number | readonly [number, number, number],
+  ): void {
+    const grid = typeof workgroups === 'number' ? this.grid(workgroups) : workgroups;
+    this.queue.dispatch(kernel, this.pipelines.of(kernel as Kernel, variant), bindings, params, grid);
+  }
+
+  /** So many workgroups in two dimensions: one may have 65,535 at most. A kernel's own is group.y * groups.x + group.x. */
+  grid(count: number): readonly [number, number, number] {
+    const most = this.device.limits.maxComputeWorkgroupsPerDimension;
+    if (count <= most) return [count, 1, 1];
+    const y = Math.ceil(count / most);
+    return [Math.ceil(count / y), y, 1];
+  }
+}
+
+/** A block that no tensor owns, as a binding. */
+export const whole = (block: Block): Bound => ({ block, base: 0 });

@@ -1,0 +1,167 @@
+/**
+ * The WebGPU backend, in browsers and in Node: kernels of ../../../kernels, and elementwise ones made from core's scalar
+ * expressions. Calls are recorded and submitted in batches; only `read` waits.
+ *
+ * From a call to the device: calls/ (which kernel, which parameters), gpu.ts (a view becomes a binding), queue.ts (the
+ * order of things), pipelines.ts and memory.ts.
+ */
+import { BaxError, type Backend, type BackendInfo, fuse, type MemoryReport, type View } from '@bax/core';
+import { type AdapterOptions, findAdapter, isSoftware, nameOf } from './adapter.ts';
+import { gather, scatterAdd } from './calls/gather.ts';
+import { read, write } from './calls/host.ts';
+import { map } from './calls/map.ts';
+import { matmul } from './calls/matmul.ts';
+import { random } from './calls/random.ts';
+import { reduce } from './calls/reduce.ts';
+import { GpuError } from './errors.ts';
+import { Gpu, type Tuning } from './gpu.ts';
+import type { GpuTensorBuffer } from './memory.ts';
+
+export { type Fault, GpuError, type Place } from './errors.ts';
+
+export interface WebGpuOptions extends AdapterOptions {
+  /** Features of the adapter to do without: 'shader-f16', 'subgroups', 'timestamp-query'. Default: all that it has. */
+  readonly without?: readonly Feature[];
+  /** The most bytes of freed memory that wait for reuse. Default 1 GiB. */
+  readonly poolBytes?: number;
+  /** Kernels for an adapter of another kind, and smaller bindings than it allows: for tests of what this one would never take. */
+  readonly pretend?: { readonly software?: boolean; readonly maxBinding?: number };
+}
+export type Feature = 'shader-f16' | 'subgroups' | 'timestamp-query';
+const FEATURES: readonly Feature[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+
+/** What was made on the device so far: in steady state a training step makes nothing new. */
+export interface Counts {
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly buffers: number;
+  readonly pipelines: number;
+  readonly bindGroups: number;
+}
+
+export interface WebGpuBackend extends Backend {
+  /** Gives the device back. Whatever is read afterwards rejects. */
+  close(): void;
+  /** Resolves with a fault when the device is lost, which a machine that sleeps or a driver that restarts may bring about. */
+  readonly lost: Promise<GpuError>;
+  counts(): Counts;
+  readonly device: GPUDevice;
+}
+
+const NAMES = new Set(['powerPreference', 'adapter', 'software', 'without', 'poolBytes', 'pretend']);
+
+/**
+ * Opens the backend.
+ * @throws BaxError if an option is unknown or there is no adapter (see `software`).
+ */
+export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
+  const unknown = Object.keys(options).find((name) => !NAMES.has(name));
+  if (unknown !== undefined)
+    throw new BaxError(`webgpu: there is no option '${unknown}'; choose among ${[...NAMES].join(', ')}`);
+  const { adapter } = await findAdapter(options);
+  const features = FEATURES.filter((f) => adapter.features.has(f) && !options.without?.includes(f));
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits: limitsOf(adapter) });
+  } catch (cause) {
+    throw new BaxError(`webgpu: ${nameOf(adapter)} gave no device: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+  const { subgroupMinSize: least, subgroupMaxSize: most } = adapter.info;
+  const software = options.pretend?.software ?? isSoftware(adapter);
+  const tuning: Tuning = { software, subgroup: features.includes('subgroups') && least === most ? most : 0 };
+  const info: BackendInfo = {
+    adapter: `${nameOf(adapter)}${isSoftware(adapter) ? ' (software)' : ''}`,
+    features,
+    dtypes: ['f32', 'i32'],
+    roundoff: 2 ** -23,
+  };
+  return open(device, info, tuning, options);
+}
+
+/** The limits that matter here, as large as the adapter has them. */
+function limitsOf({ limits }: GPUAdapter): Record<string, number> {
+  const names = [
+    'maxBufferSize',
+    'maxStorageBufferBindingSize',
+    'maxStorageBuffersPerShaderStage',
+    'maxComputeWorkgroupStorageSize',
+    'maxComputeInvocationsPerWorkgroup',
+    'maxComputeWorkgroupSizeX',
+    'maxComputeWorkgroupsPerDimension',
+  ] as const;
+  return Object.fromEntries(names.map((name) => [name, limits[name]]));
+}
+
+function open(device: GPUDevice, info: BackendInfo, tuning: Tuning, options: WebGpuOptions): WebGpuBackend {
+  const { poolBytes = 2 ** 30, pretend } = options;
+  const gpu = new Gpu(device, tuning, { budget: poolBytes, maxBinding: pretend?.maxBinding ?? Infinity });
+  const lost = device.lost.then(({ reason, message }) => {
+    const why = reason === 'destroyed' ? 'it was closed' : message || 'the driver gave no reason';
+    const error = new GpuError('lost', `the device is lost: ${why}; open another and go on from a checkpoint`, gpu.queue.place);
+    gpu.queue.lose(error);
+    return error;
+  });
+  device.addEventListener('uncapturederror', (event) => {
+    event.preventDefault();
+    const { error } = event as GPUUncapturedErrorEvent;
+    gpu.queue.fault(new GpuError('validation', error.message, gpu.queue.place));
+  });
+  const fast = fuse(backend(gpu, info));
+  return {
+    ...fast,
+    lost,
+    device,
+    counts: () => ({
+      ...gpu.queue.counts,
+      buffers: gpu.memory.created + gpu.queue.created,
+      pipelines: gpu.pipelines.created,
+    }),
+    close() {
+      fast.settle();
+      gpu.queue.flush();
+      device.destroy();
+    },
+  };
+}
+
+const forget = (views: readonly View[]): void => {
+  for (const { buffer } of views) (buffer as GpuTensorBuffer).known = undefined;
+};
+
+function backend(gpu: Gpu, info: BackendInfo): Backend {
+  return {
+    name: 'webgpu',
+    info,
+    alloc: (length, type) => gpu.memory.alloc(length, type),
+    free: (buffer) => gpu.memory.free(buffer as GpuTensorBuffer),
+    write: (buffer, data, at = 0) => write(gpu, buffer as GpuTensorBuffer, data, at),
+    read: async (buffer, at = 0, length = buffer.length - at) => read(gpu, buffer as GpuTensorBuffer, at, length),
+    peek: (buffer) => (buffer as GpuTensorBuffer).known?.slice(),
+    label: (op, path) => gpu.label(op, path),
+    map(fn, inputs, outputs, scalars) {
+      forget(outputs);
+      map(gpu, fn, inputs, outputs, scalars);
+    },
+    reduce(op, x, out) {
+      forget([out]);
+      reduce(gpu, op, x, out);
+    },
+    matmul(a, b, out, options) {
+      forget([out]);
+      matmul(gpu, a, b, out, options);
+    },
+    gather(table, index, out) {
+      forget([out]);
+      gather(gpu, table, index, out);
+    },
+    scatterAdd(index, rows, table) {
+      forget([table]);
+      scatterAdd(gpu, index, rows, table);
+    },
+    random(key, out) {
+      forget([out]);
+      random(gpu, key, out);
+    },
+    memory: (): MemoryReport => gpu.memory.report(),
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * Device memory in size classes, four to each doubling. A freed buffer waits in its class for the next tensor of that
+ * size: fresh memory costs more than most ops. A buffer is never cut into several tensors, since WebGPU refuses a
+ * dispatch that reads and writes one buffer.
+ */
+import { BaxError, bytesOf } from '@bax/core';
+import type { BufferRef, MemoryReport, Storage, TypedArray } from '@bax/core';
+
+export interface GpuTensorBuffer extends BufferRef {
+  /** Undefined once freed. */
+  block: Block | undefined;
+  /** What the host wrote and no kernel has changed since, of i32: indices are checked and sorted here. */
+  known: TypedArray | undefined;
+}
+
+/** Memory on the device. */
+export interface Block {
+  readonly id: number;
+  readonly gpu: GPUBuffer;
+  readonly bytes: number;
+  /** The batch that uses it last: see queue.ts. */
+  lastUse: number;
+}
+
+/** GPUBufferUsage: the numbers, since Node has no such global. */
+export const USAGE = {
+  mapRead: 0x1,
+  copySrc: 0x4,
+  copyDst: 0x8,
+  uniform: 0x40,
+  storage: 0x80,
+  queryResolve: 0x200,
+} as const;
+
+const STORAGE = USAGE.storage | USAGE.copySrc | USAGE.copyDst;
+
+/** The smallest class that holds `bytes`: a power of two, or that times 1¼, 1½ or 1¾; from 256 bytes on. */
+export function sizeClass(bytes: number): number {
+  if (bytes <= 256) return 256;
+  const power = 2 ** Math.floor(Math.log2(bytes - 1));
+  const step = power / 4;
+  return Math.ceil(Math.ceil(bytes / step) * step / 16) * 16; // prettier-ignore
+}
+
+export const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+export interface MemoryOptions {
+  /** The most bytes that wait for reuse. */
+  readonly budget: number;
+  readonly maxBufferSize: number;
+  /** Called with each new buffer, to watch for its failure. */
+  readonly watch: (create: () => GPUBuffer, what: string) => GPUBuffer;
+  /** Destroys a buffer when nothing queued uses it any more. */
+  readonly retire: (block: Block) => void;
+}
+
+export class DeviceMemory {
+  readonly #device: GPUDevice;
+  readonly #options: MemoryOptions;
+  readonly #free = new Map<number, Block[]>();
+  #live = 0;
+  #pooled = 0;
+  #peak = 0;
+  #buffers = 0;
+  #nextId = 1;
+  /** Buffers that were ever made on the device. */
+  created = 0;
+
+  constructor(device: GPUDevice, options: MemoryOptions) {
+    this.#device = device;
+    this.#options = options;
+  }
+
+  alloc(length: number, type: Storage): GpuTensorBuffer {
+    if (type === 'f64')
+      throw new BaxError('webgpu: a GPU computes in f32 and i32, there is no f64; use the cpu or wasm backend');
+    const bytes = sizeClass(length * bytesOf(type));
+    const block = this.take(bytes, `${length} ${type}`);
+    this.#live += bytes;
+    this.#peak = Math.max(this.#peak, this.#live);
+    this.#buffers++;
+    return { length, type, block, known: undefined };
+  }
+
+  free(buffer: GpuTensorBuffer): void {
+    const block = blockOf(buffer);
+    buffer.block = undefined;
+    buffer.known = undefined;
+    this.#live -= block.bytes;
+    this.#buffers--;
+    this.give(block);
+  }
+
+  /** A block of exactly a size class's bytes that no tensor owns. `what` is for the message if there is none. */
+  take(bytes: number, what: string): Block {
+    const waiting = this.#free.get(bytes);
+    if (waiting && waiting.length > 0) {
+      this.#pooled -= bytes;
+      return waiting.pop()!;
+    }
+    const { maxBufferSize, watch } = this.#options;
+    if (bytes > maxBufferSize)
+      throw new BaxError(
+        `webgpu: ${what} are ${mebibytes(bytes)}, and this adapter's largest buffer is ${mebibytes(maxBufferSize)}; take a smaller model or batch, or the wasm backend`,
+      );
+    this.created++;
+    const gpu = watch(() => this.#device.createBuffer({ size: bytes, usage: STORAGE }), what);
+    return { id: this.#nextId++, gpu, bytes, lastUse: 0 };
+  }
+
+  give(block: Block): void {
+    if (this.#pooled + block.bytes > this.#options.budget) this.trim(this.#options.budget / 2);
+    const waiting = this.#free.get(block.bytes);
+    if (waiting) waiting.push(block);
+    else this.#free.set(block.bytes, [block]);
+    this.#pooled += block.bytes;
+  }
+
+  /** Gives waiting blocks back to the system, the largest first, until no more than `bytes` wait. */
+  trim(bytes: number): void {
+    for (const size of [...this.#free.keys()].sort((a, b) => b - a)) {
+      const waiting = this.#free.get(size)!;
+      while (this.#pooled > bytes && waiting.length > 0) {
+        this.#options.retire(waiting.shift()!);
+        this.#pooled -= size;
+      }
+      if (waiting.length === 0) this.#free.delete(size);
+    }
+  }
+
+  report(): MemoryReport {
+    return { live: this.#live, pooled: this.#pooled, peak: this.#peak, buffers: this.#buffers };
+  }
+}
+
+/** The memory behind a buffer. One that was freed, or that another backend made, is a mistake in bax itself. */
+export function blockOf(buffer: BufferRef): Block {
+  const { block } = buffer as GpuTensorBuffer;
+  if (block === undefined)
+    throw new Error(`webgpu: a buffer of ${buffer.length} ${buffer.type} was used after it was freed`);
+  return block;
+}
