@@ -38,14 +38,24 @@ function parse(file) {
     end = at + known.size;
     return { name, type, at };
   });
-  const bindings = [...source.matchAll(/@group\(0\)\s*@binding\((\d+)\)\s*var<(\w+)(?:,\s*(\w+))?>\s*(\w+)/g)];
+  const bindings = [
+    ...source.matchAll(/@group\(0\)\s*@binding\((\d+)\)\s*var<(\w+)(?:,\s*(\w+))?>\s*(\w+)/g),
+  ];
   bindings.forEach(([, index, space], i) => {
     if (Number(index) !== i || (space === 'uniform') !== (i === 0))
       fail('bindings are 0 = the uniform p, then inputs, then outputs, without gaps');
   });
   const stored = bindings.slice(1).map(([, , , access, name]) => ({ name, access: access ?? 'read' }));
   const overrides = [...source.matchAll(/^override (\w+)\s*(?::\s*\w+)?/gm)].map(([, name]) => name);
-  return { path, source, fields, size: Math.ceil(end / 16) * 16, stored, overrides, name: path.replace(/\.wgsl$/, '') };
+  return {
+    path,
+    source,
+    fields,
+    size: Math.ceil(end / 16) * 16,
+    stored,
+    overrides,
+    name: path.replace(/\.wgsl$/, ''),
+  };
 }
 
 const files = readdirSync(here, { recursive: true })

@@ -5,6 +5,7 @@ override SIZE: u32 = 64;
 
 struct Params {
   key: vec2u,
+  block: u32, // the first one's number
   count: u32, // words
   at: u32, // where the first one goes
 }
@@ -41,7 +42,7 @@ fn main(
   if (e >= p.count) {
     return;
   }
-  let words = threefry(p.key, block);
+  let words = threefry(p.key, p.block + block);
   out[p.at + e] = words.x;
   if (e + 1 < p.count) {
     out[p.at + e + 1] = words.y;

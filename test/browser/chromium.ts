@@ -1,15 +1,11 @@
 /**
  * A headless Chromium: the one that BAX_CHROMIUM names, else one that is installed, else the one that npm carries for
- * Linux x64 (`@sparticuz/chromium`: brotli archives, unpacked here once). Never a download of its own.
+ * Linux x64. Never a download of its own.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-import { brotliDecompress } from 'node:zlib';
+import { join } from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
+import { unpackNpmChromium } from '../support/npm-chromium.ts';
 
 interface Found {
   readonly path: string;
@@ -58,41 +54,10 @@ async function find(): Promise<Found> {
 }
 
 async function fromNpm(): Promise<Found> {
-  const entry = createRequire(import.meta.url).resolve('@sparticuz/chromium');
-  const root = join(dirname(entry), '..');
-  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
-  const cache = fileURLToPath(new URL('../../node_modules/.cache/', import.meta.url));
-  const folder = join(cache, `chromium-${version}`);
-  if (!existsSync(folder)) {
-    await mkdir(cache, { recursive: true });
-    const fresh = await mkdtemp(join(cache, 'chromium-'));
-    const unpacked = async (name: string): Promise<Buffer> =>
-      promisify(brotliDecompress)(await readFile(join(root, 'bin', name)));
-    await writeFile(join(fresh, 'chromium'), await unpacked('chromium.br'), { mode: 0o755 });
-    for (const name of ['al2023.tar.br', 'swiftshader.tar.br']) await untar(await unpacked(name), fresh);
-    // Renamed when complete: whoever finds the folder finds all of it. Another process may have been quicker.
-    await rename(fresh, folder).catch(async (error: unknown) => {
-      await rm(fresh, { recursive: true });
-      if (!existsSync(folder)) throw error;
-    });
-  }
+  const { version, folder } = await unpackNpmChromium();
   return {
     path: join(folder, 'chromium'),
     source: `@sparticuz/chromium ${version}`,
     libraries: join(folder, 'lib'),
   };
-}
-
-/** Writes a tar archive's files. https://www.gnu.org/software/tar/manual/html_node/Standard.html */
-async function untar(archive: Buffer, folder: string): Promise<void> {
-  const text = (from: number, to: number): string => archive.toString('latin1', from, to).split('\0', 1)[0];
-  for (let at = 0; at + 512 <= archive.length && archive[at] !== 0;) {
-    const [name, size] = [text(at, at + 100), Number.parseInt(text(at + 124, at + 136), 8)];
-    const isFile = text(at + 156, at + 157) === '0';
-    if (isFile) {
-      await mkdir(dirname(join(folder, name)), { recursive: true });
-      await writeFile(join(folder, name), archive.subarray(at + 512, at + 512 + size), { mode: 0o755 });
-    }
-    at += 512 + Math.ceil(size / 512) * 512;
-  }
 }

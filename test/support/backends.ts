@@ -2,11 +2,13 @@
 import type { ArgOptions } from '@bax/check';
 import { cpu } from '@bax/cpu';
 import { wasm } from '@bax/wasm';
+import { webgpu, type WebGpuOptions } from '@bax/webgpu';
 import type { Backend } from '@bax/core';
 import { afterAll, beforeAll, describe } from 'vitest';
 
 export interface BackendCase {
   readonly name: string;
+  readonly f64?: false;
   make(): Backend | Promise<Backend>;
   /** The part of a law's random instances that it sees: where most of the code is another's, fewer will do. */
   readonly share: number;
@@ -21,7 +23,16 @@ export const backendCases: readonly BackendCase[] = [
     share: 1 / 4,
   },
   { name: 'wasm with two threads', make: async () => wasm({ threads: 2 }), share: 1 / 4 },
+  { name: 'webgpu', f64: false, make: async () => webgpu(anyAdapter), share: 1 / 4 },
+  {
+    name: 'webgpu with the kernels for another kind of adapter',
+    f64: false,
+    make: async () => webgpu({ ...anyAdapter, pretend: { software: process.env.BAX_GPU === 'hardware' } }),
+    share: 1 / 8,
+  },
 ];
+/** vitest.config.ts sees to it that there is one. */
+export const anyAdapter: WebGpuOptions = { software: true };
 
 /** A backend on which laws run: to be looked at inside of tests, when it is open. */
 export interface On {
@@ -29,6 +40,8 @@ export interface On {
   /** How tensors are made there. */
   readonly f32: ArgOptions;
   readonly f64: ArgOptions;
+  /** Whether it computes in f64: where not, the laws that need it are the cpu's and wasm's. */
+  readonly hasF64: boolean;
   /** How often a law is tried that the cpu tries so many times. */
   runs(times: number): number;
 }
@@ -49,6 +62,7 @@ export function onEveryBackend(laws: (on: On) => void, cases: readonly BackendCa
       get f64() {
         return { dtype: 'f64', backend } as const;
       },
+      hasF64: device.f64 ?? true,
       runs: (times) => Math.ceil(times * device.share),
     });
   });

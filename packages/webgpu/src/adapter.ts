@@ -37,10 +37,13 @@ export async function findAdapter(options: AdapterOptions): Promise<{ adapter: G
   const powerPreference = options.powerPreference ?? 'high-performance';
   const adapter = await request(gpu, { powerPreference }, options.adapter);
   if (!adapter) {
-    const hint = nodeVersion() === undefined
-      ? 'this browser has WebGPU but no adapter for it: look at its page about graphics (chrome://gpu, about:support), update the driver, or use device wasm'
-      : `install ${WHAT_TO_INSTALL[platform()] ?? 'a graphics driver'}; or use device wasm`;
-    throw new BaxError(`webgpu: there is no adapter${options.adapter ? ` '${options.adapter}'` : ''} (${where}): ${hint}`);
+    const hint =
+      nodeVersion() === undefined
+        ? 'this browser has WebGPU but no adapter for it: look at its page about graphics (chrome://gpu, about:support), update the driver, or use device wasm'
+        : `install ${WHAT_TO_INSTALL[platform()] ?? 'a graphics driver'}; or use device wasm`;
+    throw new BaxError(
+      `webgpu: there is no adapter${options.adapter ? ` '${options.adapter}'` : ''} (${where}): ${hint}`,
+    );
   }
   if (isSoftware(adapter) && !options.software)
     throw new BaxError(
@@ -49,7 +52,11 @@ export async function findAdapter(options: AdapterOptions): Promise<{ adapter: G
   return { adapter, where };
 }
 
-async function request(gpu: GPU, options: GPURequestAdapterOptions, name: string | undefined): Promise<GPUAdapter | null> {
+async function request(
+  gpu: GPU,
+  options: GPURequestAdapterOptions,
+  name: string | undefined,
+): Promise<GPUAdapter | null> {
   try {
     return await gpu.requestAdapter(options);
   } catch (error) {
@@ -63,7 +70,9 @@ async function findGpu(name: string | undefined): Promise<{ gpu: GPU; where: str
   const own = typeof navigator === 'undefined' ? undefined : (navigator as { gpu?: GPU }).gpu;
   if (own) {
     if (name !== undefined)
-      throw new BaxError("webgpu: a browser chooses the adapter itself; pass { powerPreference: 'low-power' } or leave out { adapter }");
+      throw new BaxError(
+        "webgpu: a browser chooses the adapter itself; pass { powerPreference: 'low-power' } or leave out { adapter }",
+      );
     return { gpu: own, where: 'navigator.gpu' };
   }
   if (nodeVersion() === undefined) {
@@ -80,14 +89,20 @@ async function findGpu(name: string | undefined): Promise<{ gpu: GPU; where: str
   try {
     node = (await import(/* @vite-ignore */ /* webpackIgnore: true */ module)) as NodeGpu;
   } catch (cause) {
-    throw new BaxError("webgpu: Node has no WebGPU of its own: npm install webgpu, which brings Dawn's; or use device wasm", { cause });
+    throw new BaxError(
+      "webgpu: Node has no WebGPU of its own: npm install webgpu, which brings Dawn's; or use device wasm",
+      { cause },
+    );
   }
   try {
     const gpu = node.create(name === undefined ? [] : [`adapter=${name}`]);
     held.push(gpu);
     return { gpu, where: 'Dawn, npm webgpu' };
   } catch (cause) {
-    throw new BaxError(`webgpu: npm webgpu could not start: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new BaxError(
+      `webgpu: npm webgpu could not start: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
 }
 
@@ -97,5 +112,9 @@ export const isSoftware = (adapter: GPUAdapter): boolean =>
 
 /** The adapter in words. */
 export function nameOf({ info }: GPUAdapter): string {
-  return info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(' ') || 'an adapter without a name';
+  return (
+    info.description ||
+    [info.vendor, info.architecture, info.device].filter(Boolean).join(' ') ||
+    'an adapter without a name'
+  );
 }

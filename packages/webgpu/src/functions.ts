@@ -120,7 +120,8 @@ const emitters: Readonly<Record<'f32' | 'i32', Partial<Record<expr.Fn, Emit>>>> 
     sin: named('sin_'),
     cos: named('cos_'),
     pow(x, y, _, [, exponent]) {
-      const whole = exponent.kind === 'const' && Number.isInteger(exponent.value) && Math.abs(exponent.value) <= 8;
+      const whole =
+        exponent.kind === 'const' && Number.isInteger(exponent.value) && Math.abs(exponent.value) <= 8;
       return whole ? wholePower(x, exponent.value) : `pow_(${x}, ${y})`;
     },
   },

@@ -58,7 +58,11 @@ export class Gpu {
   readonly #indexCalls = new Map<number, IndexCall>();
   #indexSerial = 0;
 
-  constructor(device: GPUDevice, tuning: Tuning, limits: { readonly budget: number; readonly maxBinding: number }) {
+  constructor(
+    device: GPUDevice,
+    tuning: Tuning,
+    limits: { readonly budget: number; readonly maxBinding: number },
+  ) {
     this.device = device;
     this.tuning = tuning;
     this.maxBinding = Math.min(limits.maxBinding, device.limits.maxStorageBufferBindingSize);
@@ -96,7 +100,10 @@ export class Gpu {
   async read(block: Block, at: number, bytes: number): Promise<ArrayBuffer> {
     if (this.#indexCalls.size === 0) return this.queue.read(block, at, bytes);
     const calls = [...this.#indexCalls];
-    const [data, note] = await Promise.all([this.queue.read(block, at, bytes), this.queue.read(this.#bad!, 0, 16)]);
+    const [data, note] = await Promise.all([
+      this.queue.read(block, at, bytes),
+      this.queue.read(this.#bad!, 0, 16),
+    ]);
     const [serial, position, index] = new Int32Array(note);
     for (const [done] of calls) this.#indexCalls.delete(done);
     const call = new Map(calls).get(serial);
@@ -136,7 +143,12 @@ export class Gpu {
       throw new BaxError(
         `webgpu: ${this.#place.op || 'a call'} needs ${mebibytes(window.size)} of one tensor [${view.shape.join(', ')}] at once, and this adapter binds at most ${mebibytes(this.maxBinding)}; take a smaller model or batch, or the wasm backend`,
       );
-    return { block, offset: window.from, size: window.size, base: view.offset - window.from / bytesOf(view.buffer.type) };
+    return {
+      block,
+      offset: window.from,
+      size: window.size,
+      base: view.offset - window.from / bytesOf(view.buffer.type),
+    };
   }
   /** The bytes from a view's first element to its last, from a place where a binding may begin. */
   windowOf({ buffer, shape, strides, offset }: View): { from: number; size: number } {

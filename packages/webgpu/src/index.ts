@@ -64,7 +64,10 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend
   try {
     device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits: limitsOf(adapter) });
   } catch (cause) {
-    throw new BaxError(`webgpu: ${nameOf(adapter)} gave no device: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new BaxError(
+      `webgpu: ${nameOf(adapter)} gave no device: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   }
   const { subgroupMinSize: least, subgroupMaxSize: most } = adapter.info;
   const software = options.pretend?.software ?? isSoftware(adapter);
@@ -97,7 +100,11 @@ function open(device: GPUDevice, info: BackendInfo, tuning: Tuning, options: Web
   const gpu = new Gpu(device, tuning, { budget: poolBytes, maxBinding: pretend?.maxBinding ?? Infinity });
   const lost = device.lost.then(({ reason, message }) => {
     const why = reason === 'destroyed' ? 'it was closed' : message || 'the driver gave no reason';
-    const error = new GpuError('lost', `the device is lost: ${why}; open another and go on from a checkpoint`, gpu.queue.place);
+    const error = new GpuError(
+      'lost',
+      `the device is lost: ${why}; open another and go on from a checkpoint`,
+      gpu.queue.place,
+    );
     gpu.queue.lose(error);
     return error;
   });
@@ -135,7 +142,8 @@ function backend(gpu: Gpu, info: BackendInfo): Backend {
     alloc: (length, type) => gpu.memory.alloc(length, type),
     free: (buffer) => gpu.memory.free(buffer as GpuTensorBuffer),
     write: (buffer, data, at = 0) => write(gpu, buffer as GpuTensorBuffer, data, at),
-    read: async (buffer, at = 0, length = buffer.length - at) => read(gpu, buffer as GpuTensorBuffer, at, length),
+    read: async (buffer, at = 0, length = buffer.length - at) =>
+      read(gpu, buffer as GpuTensorBuffer, at, length),
     peek: (buffer) => (buffer as GpuTensorBuffer).known?.slice(),
     label: (op, path) => gpu.label(op, path),
     map(fn, inputs, outputs, scalars) {

@@ -78,7 +78,10 @@ export function mapKernel(fn: ScalarFn, shape: MapShape): Kernel<MapParams> {
   const V = four ? `vec4<${fn.type}>` : fn.type;
   const lines: string[] = [];
   if (rank > 1) {
-    lines.push(`let row = i / (p.shape.x / ${width});`, `let column = i % (p.shape.x / ${width}) * ${width};`);
+    lines.push(
+      `let row = i / (p.shape.x / ${width});`,
+      `let column = i % (p.shape.x / ${width}) * ${width};`,
+    );
     lines.push('var rest = row;');
     for (let axis = 1; axis < rank; axis++) {
       const last = axis === rank - 1;
@@ -119,7 +122,12 @@ export function mapKernel(fn: ScalarFn, shape: MapShape): Kernel<MapParams> {
       return `b${operands[i].slot}[a${i} >> 2][e] = y${o}[e];`;
     });
     lines.push(`if (column + 4 <= p.length) {`, ...stores.map((s) => `  ${s}`), '} else {');
-    lines.push('  for (var e = 0u; e < p.length - column; e++) {', ...single.map((s) => `    ${s}`), '  }', '}');
+    lines.push(
+      '  for (var e = 0u; e < p.length - column; e++) {',
+      ...single.map((s) => `    ${s}`),
+      '  }',
+      '}',
+    );
   } else lines.push(...stores);
 
   const source = [
@@ -144,7 +152,13 @@ export function mapKernel(fn: ScalarFn, shape: MapShape): Kernel<MapParams> {
     '}',
     '',
   ].join('\n');
-  return { file: `map ${fn.key} ${showShape(shape)}`, params, size: Math.ceil(size / 16) * 16, bindings: access, source };
+  return {
+    file: `map ${fn.key} ${showShape(shape)}`,
+    params,
+    size: Math.ceil(size / 16) * 16,
+    bindings: access,
+    source,
+  };
 }
 
 const showShape = ({ operands, rank, four, access }: MapShape): string =>
@@ -178,7 +192,8 @@ function leaves(fn: ScalarFn): Leaves {
       names.set(node, c);
       let value: string;
       if (node.kind === 'scalar') value = `p.s${node.index}`;
-      else if (fn.type === 'i32') value = `${Math.trunc(node.value) | 0}i`.replace('-2147483648i', '(-2147483647i - 1i)');
+      else if (fn.type === 'i32')
+        value = `${Math.trunc(node.value) | 0}i`.replace('-2147483648i', '(-2147483647i - 1i)');
       else if (Number.isFinite(Math.fround(node.value))) value = float(node.value);
       else {
         value = `p.s${fn.scalars + extra.length}`;

@@ -73,7 +73,9 @@ export class DeviceMemory {
 
   alloc(length: number, type: Storage): GpuTensorBuffer {
     if (type === 'f64')
-      throw new BaxError('webgpu: a GPU computes in f32 and i32, there is no f64; use the cpu or wasm backend');
+      throw new BaxError(
+        'webgpu: a GPU computes in f32 and i32, there is no f64; use the cpu or wasm backend',
+      );
     const bytes = sizeClass(length * bytesOf(type));
     const block = this.take(bytes, `${length} ${type}`);
     this.#live += bytes;

@@ -115,10 +115,16 @@ export class Pipelines {
 }
 
 /** The kernel for another element type. */
-export const retyped = (source: string, T: string): string => source.replace('alias T = f32;', `alias T = ${T};`);
+export const retyped = (source: string, T: string): string =>
+  source.replace('alias T = f32;', `alias T = ${T};`);
 
 /** The compiler's first message, as compilers show them: the place, the line, a caret. */
-async function explain(file: string, source: string, module: GPUShaderModule, error: unknown): Promise<GpuError> {
+async function explain(
+  file: string,
+  source: string,
+  module: GPUShaderModule,
+  error: unknown,
+): Promise<GpuError> {
   const reason = error instanceof Error ? error.message : String(error);
   try {
     const { messages } = await module.getCompilationInfo();

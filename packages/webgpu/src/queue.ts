@@ -13,6 +13,9 @@ const BATCH = 128;
 /** Bytes of parameters of a batch. */
 const ARENA = 2 ** 17;
 
+/** Bind groups that are kept for the next time. */
+const MOST_GROUPS = 8192;
+
 /** Part of a block that a dispatch sees; all of it where it fits into a binding. */
 export interface Binding {
   readonly block: Block;
@@ -92,7 +95,11 @@ export class Queue {
   constructor(device: GPUDevice) {
     this.#device = device;
     this.#alignment = device.limits.minUniformBufferOffsetAlignment;
-    this.#uniform = device.createBuffer({ label: 'params', size: ARENA, usage: USAGE.uniform | USAGE.copyDst });
+    this.#uniform = device.createBuffer({
+      label: 'params',
+      size: ARENA,
+      usage: USAGE.uniform | USAGE.copyDst,
+    });
   }
 
   get counts(): QueueCounts {
@@ -252,9 +259,14 @@ export class Queue {
 
   #group(layout: Layout, bindings: readonly Binding[]): GPUBindGroup {
     let key = `${layout.id}`;
-    for (const { block, offset } of bindings) key += offset ? ` ${block.id}+${offset}` : ` ${block.id}`;
+    for (const { block, offset, size } of bindings)
+      key += size === undefined ? ` ${block.id}` : ` ${block.id}+${offset}:${size}`;
     const known = this.#groups.get(key);
     if (known) return known;
+    if (this.#groups.size >= MOST_GROUPS) {
+      this.#groups.clear();
+      this.#groupsOf.clear();
+    }
     const group = this.#device.createBindGroup({
       layout: layout.gpu,
       entries: [

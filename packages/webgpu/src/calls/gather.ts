@@ -9,13 +9,13 @@ import {
 } from '../wgsl.generated.ts';
 import { fromHost } from './host.ts';
 import { apart, copyInto, copyOf, freshView } from './map.ts';
+import { along, halves } from './parts.ts';
 
 const SIZE = 64;
 /** Axes of the index, and of a row, that a kernel walks. */
 const AXES = 3;
 
 const STORED = { f16: 1, bf16: 2, u8: 3, u32: 4, f32: 0, i32: 0, f64: 0 } as const;
-
 
 /** The values of an index that the host wrote, in their order; undefined if the device made it. */
 function knownIndex({ buffer, shape, strides, offset }: View): Int32Array | undefined {
@@ -62,14 +62,27 @@ export function gather(gpu: Gpu, table: View, index: View, out: View): void {
     if (!direct) copyInto(gpu, table, rows);
     const result = freshView(gpu, out.shape, type);
     const flat = copyOf(gpu, index);
-    gather(gpu, rows, { ...flat, shape: [sizeOf(index.shape)], strides: [1] }, {
-      ...result,
-      shape: [sizeOf(index.shape), ...table.shape.slice(1)],
-      strides: result.strides.slice(index.shape.length - 1 < 0 ? 0 : index.shape.length - 1),
-    });
+    gather(
+      gpu,
+      rows,
+      { ...flat, shape: [sizeOf(index.shape)], strides: [1] },
+      {
+        ...result,
+        shape: [sizeOf(index.shape), ...table.shape.slice(1)],
+        strides: result.strides.slice(index.shape.length - 1 < 0 ? 0 : index.shape.length - 1),
+      },
+    );
     copyInto(gpu, result, out);
     for (const v of [rows, result, flat]) gpu.memory.free(v.buffer as GpuTensorBuffer);
     return;
+  }
+  if (!gpu.fits(out) || !gpu.fits(index)) {
+    const axis = index.shape.findIndex((length) => length > 1);
+    if (axis >= 0) {
+      for (const [start, length] of halves(index.shape[axis]))
+        gather(gpu, table, along(index, axis, start, length), along(out, axis, start, length));
+      return;
+    }
   }
   const [source, at] = apart(gpu, [table, index], [out]);
   const width = count / sizeOf(index.shape);
@@ -77,10 +90,16 @@ export function gather(gpu: Gpu, table: View, index: View, out: View): void {
   gpu.about(table, index, out);
   // A table that is larger than a binding may be: some rows at a time.
   const rowBytes = Math.abs(table.strides[0]) * bytesOf(stored);
-  const most = gpu.fits(source.view) ? table.shape[0] : Math.max(1, Math.floor((gpu.maxBinding - 512) / rowBytes) - 1);
+  const most = gpu.fits(source.view)
+    ? table.shape[0]
+    : Math.max(1, Math.floor((gpu.maxBinding - 512) / rowBytes) - 1);
   for (let first = 0; first < table.shape[0]; first += most) {
     const rows = Math.min(most, table.shape[0] - first);
-    const part = { ...source.view, shape: [rows, ...table.shape.slice(1)], offset: source.view.offset + first * source.view.strides[0] };
+    const part = {
+      ...source.view,
+      shape: [rows, ...table.shape.slice(1)],
+      offset: source.view.offset + first * source.view.strides[0],
+    };
     const [t, i, o] = [gpu.bind(part), gpu.bind(at.view), gpu.bind(out)];
     const params = {
       indexAxes: innermostFirst(axes.index.shape, 1),
@@ -120,10 +139,24 @@ export function scatterAdd(gpu: Gpu, index: View, rows: View, table: View): void
     const count = sizeOf(index.shape);
     const width = sizeOf(rows.shape) / count;
     const matrix = (v: View, n: number): View => ({ ...v, shape: [n, width], strides: [width, 1] });
-    scatterAdd(gpu, { ...positions, shape: [count], strides: [1] }, matrix(flat, count), matrix(sums, table.shape[0]));
+    scatterAdd(
+      gpu,
+      { ...positions, shape: [count], strides: [1] },
+      matrix(flat, count),
+      matrix(sums, table.shape[0]),
+    );
     copyInto(gpu, sums, table);
     for (const v of [flat, sums, positions]) gpu.memory.free(v.buffer as GpuTensorBuffer);
     return;
+  }
+  if (!gpu.fits(rows) || !gpu.fits(index)) {
+    // The earlier positions first. Halves of the first axis, so that the order is kept.
+    const axis = index.shape.findIndex((length) => length > 1);
+    if (axis >= 0) {
+      for (const [start, length] of halves(index.shape[axis]))
+        scatterAdd(gpu, along(index, axis, start, length), along(rows, axis, start, length), table);
+      return;
+    }
   }
   const T = table.buffer.type as 'f32' | 'i32';
   const width = sizeOf(table.shape.slice(1));

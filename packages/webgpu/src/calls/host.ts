@@ -42,7 +42,12 @@ export function write(gpu: Gpu, buffer: GpuTensorBuffer, data: TypedArray, at: n
 }
 
 /** A copy of `length` elements from `at`. */
-export async function read(gpu: Gpu, buffer: GpuTensorBuffer, at: number, length: number): Promise<TypedArray> {
+export async function read(
+  gpu: Gpu,
+  buffer: GpuTensorBuffer,
+  at: number,
+  length: number,
+): Promise<TypedArray> {
   const { type } = buffer;
   const block = blockOf(buffer);
   const size = bytesOf(type);

@@ -1,8 +1,26 @@
-import { collapse, type DType, expr as e, rowMajor, type ScalarFn, sizeOf, type Storage, type View } from '@bax/core';
+import {
+  collapse,
+  type DType,
+  expr as e,
+  rowMajor,
+  type ScalarFn,
+  sizeOf,
+  type Storage,
+  type View,
+} from '@bax/core';
 import type { Bound, Gpu } from '../gpu.ts';
 import type { Access, Kernel } from '../kernel.ts';
-import { extraScalars, MAP_AXES, mapKernel, type MapParams, type MapShape, type Step, WORKGROUP } from '../map-kernel.ts';
+import {
+  extraScalars,
+  MAP_AXES,
+  mapKernel,
+  type MapParams,
+  type MapShape,
+  type Step,
+  WORKGROUP,
+} from '../map-kernel.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
+import { along, halves, longestAxis } from './parts.ts';
 
 const wide = new Set<Storage>(['f32', 'i32', 'u32']);
 
@@ -27,7 +45,9 @@ export function map(
   const access: Access[] = [];
   const bounds = views.map((v) => gpu.bind(v));
   const slotOf = (bound: Bound, write: boolean): number => {
-    let slot = slots.findIndex((s) => s.block === bound.block && s.offset === bound.offset && s.size === bound.size);
+    let slot = slots.findIndex(
+      (s) => s.block === bound.block && s.offset === bound.offset && s.size === bound.size,
+    );
     if (slot < 0) {
       slot = slots.push(bound) - 1;
       access.push('read');
@@ -43,14 +63,15 @@ export function map(
     step: stepOf(strides[i][0], i >= inputs.length),
   }));
   const rank = axes.length;
-  const four = views.every(
-    (v, i) =>
-      wide.has(v.buffer.type) &&
-      (operands[i].step === 'zero' ||
-        (operands[i].step === 'unit' &&
-          bounds[i].base % 4 === 0 &&
-          (rank === 1 || strides[i].slice(1).every((s) => s % 4 === 0)))),
-  ) && (rank === 1 ? axes[0] >= 4 : axes[0] % 4 === 0);
+  const four =
+    views.every(
+      (v, i) =>
+        wide.has(v.buffer.type) &&
+        (operands[i].step === 'zero' ||
+          (operands[i].step === 'unit' &&
+            bounds[i].base % 4 === 0 &&
+            (rank === 1 || strides[i].slice(1).every((s) => s % 4 === 0)))),
+    ) && (rank === 1 ? axes[0] >= 4 : axes[0] % 4 === 0);
   const kernel = kernelOf(fn, { operands, inputs: inputs.length, access, rank, four });
 
   const width = four ? 4 : 1;
@@ -74,7 +95,9 @@ const stepOf = (stride: number, output: boolean): Step =>
 /** Whether two windows of one buffer overlap without being one: WebGPU refuses to bind both if one is written. */
 const overlapping = (bounds: readonly Bound[], inputs: number): boolean =>
   bounds.some((a, i) =>
-    bounds.some((b, j) => j >= inputs && i !== j && a.block === b.block && (a.offset !== b.offset || a.size !== b.size)),
+    bounds.some(
+      (b, j) => j >= inputs && i !== j && a.block === b.block && (a.offset !== b.offset || a.size !== b.size),
+    ),
   );
 
 const kernels = new Map<string, Kernel<MapParams>>();
@@ -87,37 +110,41 @@ function kernelOf(fn: ScalarFn, shape: MapShape): Kernel<MapParams> {
   return kernel;
 }
 
-const along = (v: View, axis: number, start: number, length: number): View => ({
-  ...v,
-  shape: v.shape.with(axis, length),
-  offset: v.offset + start * v.strides[axis],
-});
-
 /** Tensors that are larger than a binding may be, by halves of the longest axis. */
-function inParts(gpu: Gpu, fn: ScalarFn, inputs: readonly View[], outputs: readonly View[], scalars: ArrayLike<number>): void {
-  const { shape } = outputs[0];
-  // The axis along which the largest view extends furthest.
-  const [large] = [...inputs, ...outputs].filter((v) => !gpu.fits(v));
-  let axis = -1;
-  shape.forEach((length, a) => {
-    const extent = (x: number): number => Math.abs(large.strides[x]) * (shape[x] - 1);
-    if (length > 1 && (axis < 0 || extent(a) > extent(axis))) axis = a;
-  });
-  if (axis < 0) gpu.bind(large); // its error
-  // A length that keeps whole vectors together.
-  const half = Math.max(1, shape[axis] >= 8 ? Math.ceil(shape[axis] / 8) * 4 : Math.floor(shape[axis] / 2));
-  for (const [start, length] of [[0, half], [half, shape[axis] - half]]) // prettier-ignore
+function inParts(
+  gpu: Gpu,
+  fn: ScalarFn,
+  inputs: readonly View[],
+  outputs: readonly View[],
+  scalars: ArrayLike<number>,
+): void {
+  const large = [...inputs, ...outputs].find((v) => !gpu.fits(v))!;
+  const axis = longestAxis(large);
+  if (large.shape[axis] === 1) gpu.bind(large); // its error
+  for (const [start, length] of halves(large.shape[axis]))
     map(gpu, fn, inputs.map((v) => along(v, axis, start, length)), outputs.map((v) => along(v, axis, start, length)), scalars); // prettier-ignore
 }
 
 /** More axes than a kernel walks: one call for each index of the first. */
-function overAxis(gpu: Gpu, fn: ScalarFn, inputs: readonly View[], outputs: readonly View[], scalars: ArrayLike<number>): void {
+function overAxis(
+  gpu: Gpu,
+  fn: ScalarFn,
+  inputs: readonly View[],
+  outputs: readonly View[],
+  scalars: ArrayLike<number>,
+): void {
   const axis = outputs[0].shape.findIndex((length) => length > 1);
   for (let i = 0; i < outputs[0].shape[axis]; i++)
     map(gpu, fn, inputs.map((v) => along(v, axis, i, 1)), outputs.map((v) => along(v, axis, i, 1)), scalars); // prettier-ignore
 }
 
-function throughCopies(gpu: Gpu, fn: ScalarFn, inputs: readonly View[], outputs: readonly View[], scalars: ArrayLike<number>): void {
+function throughCopies(
+  gpu: Gpu,
+  fn: ScalarFn,
+  inputs: readonly View[],
+  outputs: readonly View[],
+  scalars: ArrayLike<number>,
+): void {
   const fresh: View[] = [];
   const copies = inputs.map((v) => {
     const shares = outputs.some((o) => o.buffer === v.buffer);
@@ -148,7 +175,8 @@ export function copyOf(gpu: Gpu, view: View, type: DType = dtypeOf(view.buffer.t
   copyInto(gpu, view, copy);
   return copy;
 }
-const dtypeOf = (type: Storage): DType => (type === 'f32' || type === 'f16' || type === 'bf16' ? 'f32' : 'i32');
+const dtypeOf = (type: Storage): DType =>
+  type === 'f32' || type === 'f16' || type === 'bf16' ? 'f32' : 'i32';
 
 const copies: Readonly<Record<'f32' | 'i32', ScalarFn>> = {
   f32: e.scalarFn('f32', 1, 0, [e.input(0)]),

@@ -1,9 +1,9 @@
 /** Chooses how a product is computed, by its shape, its strides and the adapter alone. */
 import { collapse, type MatmulOptions, sizeOf, type View } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
-import type { GpuTensorBuffer } from '../memory.ts';
 import { ladderMatmulNaive as naive } from '../wgsl.generated.ts';
-import { apart, copyInto, fill, freshView } from './map.ts';
+import { apart, fill } from './map.ts';
+import { along, halves } from './parts.ts';
 
 const SIZE = 64;
 const STORED = { f32: 0, i32: 0, f64: 0, f16: 1, bf16: 2, u8: 3, u32: 4 } as const;
@@ -38,14 +38,13 @@ const innermostFirst = (list: readonly number[], rest: number): number[] =>
   [...list].reverse().concat([rest, rest, rest, rest]).slice(0, AXES);
 
 function choose(gpu: Gpu, product: Product): void {
-  const large = ([['a', -2], ['b', -1]] as const).find(([name]) => !gpu.fits(product[name])); // prettier-ignore
-  if (large || !gpu.fits(product.out)) return inParts(gpu, product);
   const { a, b, out } = product;
+  if (![a, b, out].every((v) => gpu.fits(v))) return inParts(gpu, product);
   const batch = collapse(out.shape.slice(0, -2), [a, b, out].map((v) => v.strides.slice(0, -2))); // prettier-ignore
   if (batch.shape.length > AXES) {
     const axis = out.shape.findIndex((length) => length > 1);
     for (let i = 0; i < out.shape[axis]; i++) {
-      const at = (v: View): View => part(v, axis, i, 1);
+      const at = (v: View): View => along(v, axis, i, 1);
       choose(gpu, { ...product, a: at(a), b: at(b), out: at(out) });
     }
     return;
@@ -53,37 +52,39 @@ function choose(gpu: Gpu, product: Product): void {
   plainly(gpu, product, batch);
 }
 
-const part = (v: View, axis: number, start: number, length: number): View => {
-  const at = axis < 0 ? v.shape.length + axis : axis;
-  return { ...v, shape: v.shape.with(at, length), offset: v.offset + start * v.strides[at] };
-};
-
 /** Halves of a product whose matrices are larger than a binding may be. */
 function inParts(gpu: Gpu, product: Product): void {
   const { a, b, out, m, n, k } = product;
   const axis = out.shape.slice(0, -2).findIndex((length) => length > 1);
-  const halves = (length: number): [number, number][] => {
-    const half = length >= 8 ? Math.ceil(length / 8) * 4 : Math.floor(length / 2);
-    return [[0, half], [half, length - half]]; // prettier-ignore
-  };
   if (axis >= 0) {
     for (const [start, length] of halves(out.shape[axis]))
-      choose(gpu, { ...product, a: part(a, axis, start, length), b: part(b, axis, start, length), out: part(out, axis, start, length) }); // prettier-ignore
+      choose(gpu, { ...product, a: along(a, axis, start, length), b: along(b, axis, start, length), out: along(out, axis, start, length) }); // prettier-ignore
   } else if (!gpu.fits(a) && m > 1) {
     for (const [start, length] of halves(m))
-      choose(gpu, { ...product, a: part(a, -2, start, length), out: part(out, -2, start, length), m: length });
+      choose(gpu, {
+        ...product,
+        a: along(a, -2, start, length),
+        out: along(out, -2, start, length),
+        m: length,
+      });
   } else if (!gpu.fits(b) && n > 1) {
     for (const [start, length] of halves(n))
-      choose(gpu, { ...product, b: part(b, -1, start, length), out: part(out, -1, start, length), n: length });
+      choose(gpu, {
+        ...product,
+        b: along(b, -1, start, length),
+        out: along(out, -1, start, length),
+        n: length,
+      });
   } else if (!gpu.fits(out) && m * n > 1) {
     const rows = m > 1;
     for (const [start, length] of halves(rows ? m : n))
       choose(gpu, rows
-        ? { ...product, a: part(a, -2, start, length), out: part(out, -2, start, length), m: length }
-        : { ...product, b: part(b, -1, start, length), out: part(out, -1, start, length), n: length }); // prettier-ignore
+        ? { ...product, a: along(a, -2, start, length), out: along(out, -2, start, length), m: length }
+        : { ...product, b: along(b, -1, start, length), out: along(out, -1, start, length), n: length }); // prettier-ignore
   } else if (k > 1) {
-    halves(k).forEach(([start, length], i) =>
-      choose(gpu, { ...product, a: part(a, -1, start, length), b: part(b, -2, start, length), k: length, accumulate: product.accumulate || i > 0 }), // prettier-ignore
+    halves(k).forEach(
+      ([start, length], i) =>
+      choose(gpu, { ...product, a: along(a, -1, start, length), b: along(b, -2, start, length), k: length, accumulate: product.accumulate || i > 0 }), // prettier-ignore
     );
   } else for (const v of [a, b, out]) gpu.bind(v); // its error
 }
@@ -128,6 +129,3 @@ function plainly(gpu: Gpu, product: Product, batch: Batch): void {
     Math.ceil(count / SIZE),
   );
 }
-
-export type { GpuTensorBuffer };
-export { copyInto, freshView };

@@ -8,7 +8,13 @@ const SIZE = 64;
 export function random(gpu: Gpu, key: Uint32Array, out: View): void {
   const count = sizeOf(out.shape);
   if (count === 0) return;
-  const to = gpu.bind(out);
   gpu.about(out);
-  gpu.run(kernel, { constants: { SIZE } }, [to], { key, count, at: to.base }, Math.ceil(count / 2 / SIZE));
+  // As many words as a binding holds, from an even one on.
+  const most = gpu.fits(out) ? count : Math.floor((gpu.maxBinding - 256) / 8) * 2;
+  for (let first = 0; first < count; first += most) {
+    const words = Math.min(most, count - first);
+    const to = gpu.bind({ ...out, shape: [words], strides: [1], offset: out.offset + first });
+    const params = { key, block: first / 2, count: words, at: to.base };
+    gpu.run(kernel, { constants: { SIZE } }, [to], params, Math.ceil(words / 2 / SIZE));
+  }
 }

@@ -1,0 +1,23 @@
+/** Parts of tensors, for what is larger than an adapter binds at once. */
+import type { View } from '@bax/core';
+
+/** `length` indices of one axis, from `start` on; axis −1 is the last. */
+export function along(v: View, axis: number, start: number, length: number): View {
+  const at = axis < 0 ? v.shape.length + axis : axis;
+  return { ...v, shape: v.shape.with(at, length), offset: v.offset + start * v.strides[at] };
+}
+
+/** Start and length of two halves of an axis longer than 1; whole vectors stay together where they can. */
+export function halves(length: number): readonly (readonly [start: number, length: number])[] {
+  const half = length >= 8 ? Math.ceil(length / 8) * 4 : Math.floor(length / 2);
+  return [
+    [0, half],
+    [half, length - half],
+  ];
+}
+
+/** The axis along which a view extends furthest in memory. */
+export function longestAxis({ shape, strides }: View): number {
+  const extents = shape.map((length, axis) => (length - 1) * Math.abs(strides[axis]));
+  return extents.indexOf(Math.max(...extents));
+}
