@@ -5,8 +5,17 @@
  * From a call to the device: calls/ (which kernel, which parameters), gpu.ts (a view becomes a binding), queue.ts (the
  * order of things), pipelines.ts and memory.ts.
  */
-import { BaxError, type Backend, type BackendInfo, fuse, type MemoryReport, type View } from '@bax/core';
+import {
+  BaxError,
+  type Backend,
+  type BackendInfo,
+  fuse,
+  type FusedKernel,
+  type MemoryReport,
+  type View,
+} from '@bax/core';
 import { type AdapterOptions, findAdapter, isSoftware, nameOf } from './adapter.ts';
+import { fused } from './calls/fused.ts';
 import { gather, scatterAdd } from './calls/gather.ts';
 import { read, write } from './calls/host.ts';
 import { map } from './calls/map.ts';
@@ -170,6 +179,15 @@ function backend(gpu: Gpu, info: BackendInfo): Backend {
       forget([out]);
       random(gpu, key, out);
     },
+    fused: Object.fromEntries(
+      Object.entries(fused(gpu)).map(([name, kernel]): [string, FusedKernel] => [
+        name,
+        (inputs, outputs, attrs) => {
+          forget(outputs);
+          return kernel(inputs, outputs, attrs);
+        },
+      ]),
+    ),
     memory: (): MemoryReport => gpu.memory.report(),
   };
 }

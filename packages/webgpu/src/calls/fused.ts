@@ -1,0 +1,5 @@
+import type { FusedKernel } from '@bax/core';
+import type { Gpu } from '../gpu.ts';
+
+/** The ops that have kernels of their own. What these do not take runs as it is composed. */
+export const fused = (_gpu: Gpu): Readonly<Record<string, FusedKernel>> => ({});
