@@ -34,6 +34,9 @@ export const backendCases: readonly BackendCase[] = [
 /** vitest.config.ts sees to it that there is one. */
 export const anyAdapter: WebGpuOptions = { software: true };
 
+/** Those that compute in f64, in which gradients are checked against differences. */
+export const f64Cases: readonly BackendCase[] = backendCases.filter(({ f64 }) => f64 ?? true);
+
 /** A backend on which laws run: to be looked at inside of tests, when it is open. */
 export interface On {
   readonly backend: Backend;
@@ -42,6 +45,10 @@ export interface On {
   readonly f64: ArgOptions;
   /** Whether it computes in f64: where not, the laws that need it are the cpu's and wasm's. */
   readonly hasF64: boolean;
+  /** f64, or f32 where there is none. */
+  readonly widest: ArgOptions;
+  /** The ops that run there. */
+  ops<O extends [string, unknown]>(all: readonly O[]): O[];
   /** How often a law is tried that the cpu tries so many times. */
   runs(times: number): number;
 }
@@ -63,6 +70,12 @@ export function onEveryBackend(laws: (on: On) => void, cases: readonly BackendCa
         return { dtype: 'f64', backend } as const;
       },
       hasF64: device.f64 ?? true,
+      get widest() {
+        return { dtype: this.hasF64 ? 'f64' : 'f32', backend } as const;
+      },
+      ops(all) {
+        return all.filter(([name]) => this.hasF64 || name !== 'castF64');
+      },
       runs: (times) => Math.ceil(times * device.share),
     });
   });

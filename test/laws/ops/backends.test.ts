@@ -56,7 +56,7 @@ test('the ops of which bits are demanded exist', () => {
 
 const others = backendCases.filter(({ name }) => name !== 'cpu');
 onEveryBackend((on) => {
-  describe.each(everyOp)('%s', (name, op) => {
+  describe.each(on.ops(everyOp))('%s', (name, op) => {
     test('small numbers', async () => {
       await forCalls(op, { mode: 'int', views: true, runs: on.runs(60) }, async (call) => {
         const ours = await results(call, stridedInputs, 'f32', on.backend);
@@ -74,7 +74,7 @@ onEveryBackend((on) => {
       await forCalls(op, { mode: 'real', views: true, runs: on.runs(40) }, async (call) => {
         const exact = await results(call, plainInputs, 'f64', reference);
         const near = await results(call, stridedInputs, 'f32', on.backend);
-        const wide = await results(call, stridedInputs, 'f64', on.backend);
+        const wide = on.hasF64 ? await results(call, stridedInputs, 'f64', on.backend) : undefined;
         const floor = await results(call, plainInputs, 'f32', reference);
         exact.forEach((values, i) => {
           const what = i === 0 ? name : `the gradient of ${name}, ${i - 1}`;
@@ -84,7 +84,7 @@ onEveryBackend((on) => {
             0,
           );
           assertWithin(near[i]!, values, F32 * largest(values) + 8 * lost, `${what}, f32`);
-          assertWithin(wide[i], values, F64 * largest(values), `${what}, f64`);
+          if (wide) assertWithin(wide[i], values, F64 * largest(values), `${what}, f64`);
         });
       });
     });

@@ -2,7 +2,7 @@
 import { type Call, plainTensor } from '@bax/check';
 import { concat, grad, mul, type Op, reshape, sum, type Tensor } from '@bax/core';
 import { describe, test } from 'vitest';
-import { onEveryBackend } from '../../support/backends.ts';
+import { f64Cases, onEveryBackend } from '../../support/backends.ts';
 import { argOf, forCalls, free, onBlocks, plainInputs, run, smoothOps } from '../../support/calls.ts';
 import { smoothCheck } from '../../support/smooth.ts';
 
@@ -52,4 +52,4 @@ onEveryBackend((on) => {
       });
     });
   });
-});
+}, f64Cases);

@@ -19,7 +19,7 @@ import {
 } from '@bax/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { onEveryBackend } from '../../support/backends.ts';
+import { f64Cases, onEveryBackend } from '../../support/backends.ts';
 import { argOf, free, plainInputs, read, resultAndGrads } from '../../support/calls.ts';
 import { runs } from '../../support/runs.ts';
 
@@ -192,4 +192,4 @@ onEveryBackend((on) => {
     const index = await argmax(of([2, 3], () => NaN)).data();
     for (const i of index) expect([0, 1, 2]).toContain(i);
   });
-});
+}, f64Cases); // those with IEEE numbers

@@ -30,7 +30,7 @@ onEveryBackend((on) => {
       law(call);
     });
 
-  describe.each(everyOp)('%s', (_, op) => {
+  describe.each(on.ops(everyOp))('%s', (_, op) => {
     test('a scope leaks nothing', async () => {
       await calm(op, (call) => {
         const before = live();
@@ -59,7 +59,7 @@ onEveryBackend((on) => {
     });
   });
 
-  describe.each(smoothOps)('%s', (_, op) => {
+  describe.each(on.ops(smoothOps))('%s', (_, op) => {
     test('without a scope only the gradients are left of grad', async () => {
       await calm(op, (call) => {
         const inputs = plainInputs(call, { ...on.f32, requiresGrad: true });

@@ -20,7 +20,7 @@ describe.each(everyOp)('%s', (_, op) => {
 });
 
 onEveryBackend((on) => {
-  describe.each(everyOp)('%s', (_, op) => {
+  describe.each(on.ops(everyOp))('%s', (_, op) => {
     test('the shape rule is the shape of the result', async () => {
       await forCalls(op, { mode: 'real', runs: on.runs(60) }, async (call: Call) => {
         const inputs = plainInputs(call, on.f32);
