@@ -100,7 +100,15 @@ export const dependenciesOf = ({
 export async function npm(...args: readonly string[]): Promise<string> {
   const npmCli = process.env.npm_execpath; // set by whoever runs this by npm
   const command = npmCli?.endsWith('npm-cli.js') ? [process.execPath, npmCli] : ['npm'];
-  const noConfig = ['--userconfig', join(ROOT, 'no-such-file'), '--no-audit', '--no-fund'];
+  const none = (name: string): string => join(ROOT, 'node_modules', `no-${name}`);
+  const noConfig = [
+    '--userconfig',
+    none('user'),
+    '--globalconfig',
+    none('global'),
+    '--no-audit',
+    '--no-fund',
+  ];
   return run([...command, ...args, ...noConfig, '--no-update-notifier'], ROOT);
 }
 
