@@ -1,12 +1,18 @@
 import { BaxError, setBackend, type Backend } from '@bax/core';
 
-/** `auto` takes the fastest that works here. */
-export type DeviceName = 'auto' | 'cpu' | 'wasm';
+/** `auto` takes the fastest that works here: webgpu where there is a GPU, else wasm, else cpu. */
+export type DeviceName = 'auto' | 'cpu' | 'wasm' | 'webgpu';
 
-const makers: Readonly<Record<DeviceName, () => Promise<Backend>>> = {
-  async auto() {
-    const { isSupported } = await import('@bax/wasm');
-    return opened(isSupported() ? 'wasm' : 'cpu');
+export interface DeviceOptions {
+  /** Told which device `auto` took instead of a faster one, and why. Default `console.info`. */
+  readonly say?: (message: string) => void;
+}
+
+const makers: Readonly<Record<Exclude<DeviceName, 'auto'>, () => Promise<Backend>>> = {
+  webgpu: async () => {
+    const backend = await (await import('@bax/webgpu')).webgpu();
+    void backend.lost.then(() => devices.delete('webgpu')); // the next call opens it anew
+    return backend;
   },
   wasm: async () => (await import('@bax/wasm')).wasm(),
   cpu: async () => (await import('@bax/cpu')).cpu(),
@@ -14,7 +20,7 @@ const makers: Readonly<Record<DeviceName, () => Promise<Backend>>> = {
 
 const devices = new Map<DeviceName, Promise<Backend>>();
 /** Each device is opened once: a second call of `device()` shall not cost a second memory and more threads. */
-async function opened(name: DeviceName): Promise<Backend> {
+async function opened(name: Exclude<DeviceName, 'auto'>): Promise<Backend> {
   let backend = devices.get(name);
   if (!backend) {
     devices.set(name, (backend = makers[name]()));
@@ -23,14 +29,33 @@ async function opened(name: DeviceName): Promise<Backend> {
   return backend;
 }
 
+/** What `auto` took the first time. */
+let chosen: Exclude<DeviceName, 'auto'> | undefined;
+async function fastest(say: (message: string) => void): Promise<Backend> {
+  if (chosen !== undefined) return opened(chosen);
+  try {
+    const backend = await opened('webgpu');
+    chosen = 'webgpu';
+    return backend;
+  } catch (error) {
+    const { isSupported } = await import('@bax/wasm');
+    chosen = isSupported() ? 'wasm' : 'cpu';
+    const backend = await opened(chosen);
+    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
+    say(`device: auto takes ${chosen} (${reason})`);
+    return backend;
+  }
+}
+
 /**
  * Opens a device (the first time), makes it the one on which tensors are created, and returns it. Only the chosen backend is loaded.
- * @throws if there is no device of that name.
+ * @throws if there is no device of that name, or it does not work here.
  */
-export async function device(name: DeviceName = 'auto'): Promise<Backend> {
-  if (!Object.hasOwn(makers, name))
-    throw new BaxError(`device: there is no '${name}'; choose one of ${Object.keys(makers).join(', ')}`);
-  const backend = await opened(name);
+export async function device(name: DeviceName = 'auto', options: DeviceOptions = {}): Promise<Backend> {
+  const names = ['auto', ...Object.keys(makers)];
+  if (!names.includes(name))
+    throw new BaxError(`device: there is no '${name}'; choose one of ${names.join(', ')}`);
+  const backend = name === 'auto' ? await fastest(options.say ?? console.info) : await opened(name);
   setBackend(backend);
   return backend;
 }

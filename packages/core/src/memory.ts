@@ -51,9 +51,9 @@ export function release(hold: Hold, reason: string): void {
   if (--hold.memory.holders === 0) hold.memory.backend.free(hold.memory.buffer);
 }
 
-/** This folder, as stack traces name it. */
-const HERE = new URL('.', import.meta.url).pathname;
 function callerOutsideCore(): string | undefined {
   const lines = new Error().stack?.split('\n').slice(1) ?? [];
-  return (lines.find((line) => !line.includes(HERE)) ?? lines.at(-1))?.trim();
+  // This folder, as the trace names it: import.meta would not survive a bundle in the CommonJS format.
+  const here = (lines[0] ?? '').replace(/^.*?[(@]/, '').replace(/[^/]*$/, '');
+  return (lines.find((line) => !here || !line.includes(here)) ?? lines.at(-1))?.trim();
 }

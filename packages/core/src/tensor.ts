@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Backend, View } from './backend.ts';
 import type { DType, HostArrays } from './dtype.ts';
 import { bytesOf, hostArray } from './dtype.ts';

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import threads from 'node:worker_threads';
 import { BaxError, type Backend, expr, type View } from '@bax/core';
 import { wasm, type WasmBackend } from '@bax/wasm';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Code, i32, loop, when } from '../../../packages/wasm/src/assembler/index.ts';
 import { defineKernel, type Kernel } from '../../../packages/wasm/src/kernels/kernel.ts';
 import { Machine, RESERVED, TABLE } from '../../../packages/wasm/src/machine.ts';
@@ -264,4 +264,16 @@ describe('more threads than processors', () => {
       expect(near(backend.peek!(y.buffer) as Float32Array, e)).toBe(true);
     }
   });
+});
+
+it('a worker that cannot be made is reported at once, and nothing is left to wait for', async () => {
+  atEnd.push(() => void vi.useRealTimers().restoreAllMocks());
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  vi.spyOn(threads, 'Worker').mockImplementation(function () {
+    throw new Error('forbidden');
+  });
+  await expect(wasm({ threads: 2 })).rejects.toThrow('wasm: a worker thread did not start: Error: forbidden');
+  expect(vi.getTimerCount()).toBe(0);
+  const backend = await wasm(); // asks for no threads, and can do without
+  expect(backend.info.features).not.toContain('threads');
 });

@@ -28,36 +28,40 @@ export async function startWorker(data: WorkerData, died: (reason: string) => vo
       reject(new Error(`wasm: a worker thread did not start: ${reason}`));
       if (!stopped) died(reason);
     };
-    if (threads) {
-      const worker = new threads.Worker(new URL('../../worker.js', import.meta.url), {
-        workerData: data,
-        name: `bax ${data.thread}`,
-      });
-      worker.on('message', () => {
+    try {
+      if (threads) {
+        const worker = new threads.Worker(new URL('../../worker.js', import.meta.url), {
+          workerData: data,
+          name: `bax ${data.thread}`,
+        });
+        worker.on('message', () => {
+          clearTimeout(timer);
+          worker.unref();
+          resolve({
+            stop() {
+              stopped = true;
+              void worker.terminate();
+            },
+          });
+        });
+        worker.on('error', (error) => end(String(error)));
+        worker.on('exit', (code) => end(`it ended with code ${String(code)}`));
+        return;
+      }
+      const worker = new Worker(new URL('../../worker.js', import.meta.url), { type: 'module' });
+      worker.addEventListener('message', () => {
         clearTimeout(timer);
-        worker.unref();
         resolve({
           stop() {
             stopped = true;
-            void worker.terminate();
+            worker.terminate();
           },
         });
       });
-      worker.on('error', (error) => end(String(error)));
-      worker.on('exit', (code) => end(`it ended with code ${String(code)}`));
-      return;
+      worker.addEventListener('error', (event) => end(event.message || 'its file could not be loaded'));
+      worker.postMessage(data);
+    } catch (error) {
+      end(String(error)); // a page's policy; a bundle in a format that knows no import.meta.url
     }
-    const worker = new Worker(new URL('../../worker.js', import.meta.url), { type: 'module' });
-    worker.addEventListener('message', () => {
-      clearTimeout(timer);
-      resolve({
-        stop() {
-          stopped = true;
-          worker.terminate();
-        },
-      });
-    });
-    worker.addEventListener('error', (event) => end(event.message || 'its file could not be loaded'));
-    worker.postMessage(data);
   });
 }

@@ -1,0 +1,3 @@
+import { learnAll } from './program.ts';
+
+void learnAll('wasm').then((learned) => postMessage(learned));
