@@ -34,7 +34,7 @@ async function main(options: Options): Promise<void> {
   process.on('SIGINT', () => (signal.aborted ? process.exit(130) : stop.abort()));
 
   // Whatever can be wrong is looked at before anything is trained or written.
-  const backend = await device(options.device);
+  const backend = await device(options.device, { software: true }); // who names webgpu gets what there is of it
   await mustExist('model', options.model, 'directory');
   const folder = await openFolder(options.model);
   const model = await loadGpt2(folder, { signal });

@@ -36,7 +36,7 @@ const flags = {
     help: 'directory for what is made',
     shown: ".bax-out/ and the text's name",
   },
-  device: { value: 'auto', help: 'where to compute: auto, wasm or cpu' },
+  device: { value: 'auto', help: 'where to compute: auto, webgpu, wasm or cpu' },
   targets: {
     value: 'all-linear',
     help: 'adapted layers: all-linear, or a list like q,v or c_attn,c_proj',

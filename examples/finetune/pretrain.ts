@@ -20,7 +20,7 @@ const command = {
   name: 'npm run pretrain',
   flags: {
     out: { value: '.bax-out/base', help: 'directory of the model and its checkpoint' },
-    device: { value: 'auto', help: 'where to compute: auto, wasm or cpu' },
+    device: { value: 'auto', help: 'where to compute: auto, webgpu, wasm or cpu' },
     steps: { value: '5000', help: 'optimiser steps', ...size },
     batch: { value: '8', help: 'windows of text in a step', ...size },
     lr: { value: '0.002', help: 'highest learning rate', range: [0, 10] },
@@ -59,7 +59,7 @@ const settings = JSON.stringify({ steps, batch, lr, vocab, seed, ...shape });
 const CHECKPOINT_EVERY = 50;
 const progress = progressLine();
 
-const { info } = await device(args.text('device') as DeviceName);
+const { info } = await device(args.text('device') as DeviceName, { software: true });
 const out = await openFolder(args.text('out'), { create: true });
 const corpus = stateOfTheUnion();
 const tokenizer = await ownTokenizer(out);

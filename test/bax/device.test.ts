@@ -35,6 +35,6 @@ it('auto is cpu where wasm cannot run; wasm says why', async () => {
 it('refuses another name', async () => {
   for (const name of ['gpu', 'toString', ''])
     await expect(device(name as DeviceName)).rejects.toThrow(
-      `device: there is no '${name}'; choose one of auto, wasm, cpu`,
+      `device: there is no '${name}'; choose one of auto, webgpu, wasm, cpu`,
     );
 });

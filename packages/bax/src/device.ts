@@ -1,16 +1,19 @@
 import { BaxError, setBackend, type Backend } from '@bax/core';
 
 /** `auto` takes the fastest that works here: webgpu where there is a GPU, else wasm, else cpu. */
-export type DeviceName = 'auto' | 'cpu' | 'wasm' | 'webgpu';
+export type DeviceName = 'auto' | Named;
+type Named = 'cpu' | 'wasm' | 'webgpu';
 
 export interface DeviceOptions {
+  /** Lets webgpu take an adapter that computes on the processor. Never what `auto` wants: wasm is faster. Default false. */
+  readonly software?: boolean;
   /** Told which device `auto` took instead of a faster one, and why. Default `console.info`. */
   readonly say?: (message: string) => void;
 }
 
-const makers: Readonly<Record<Exclude<DeviceName, 'auto'>, () => Promise<Backend>>> = {
-  webgpu: async () => {
-    const backend = await (await import('@bax/webgpu')).webgpu();
+const makers: Readonly<Record<Named, (options: DeviceOptions) => Promise<Backend>>> = {
+  webgpu: async ({ software = false }) => {
+    const backend = await (await import('@bax/webgpu')).webgpu({ software });
     void backend.lost.then(() => devices.delete('webgpu')); // the next call opens it anew
     return backend;
   },
@@ -20,17 +23,17 @@ const makers: Readonly<Record<Exclude<DeviceName, 'auto'>, () => Promise<Backend
 
 const devices = new Map<DeviceName, Promise<Backend>>();
 /** Each device is opened once: a second call of `device()` shall not cost a second memory and more threads. */
-async function opened(name: Exclude<DeviceName, 'auto'>): Promise<Backend> {
+async function opened(name: Named, options: DeviceOptions = {}): Promise<Backend> {
   let backend = devices.get(name);
   if (!backend) {
-    devices.set(name, (backend = makers[name]()));
+    devices.set(name, (backend = makers[name](options)));
     backend.catch(() => devices.delete(name));
   }
   return backend;
 }
 
 /** What `auto` took the first time. */
-let chosen: Exclude<DeviceName, 'auto'> | undefined;
+let chosen: Named | undefined;
 async function fastest(say: (message: string) => void): Promise<Backend> {
   if (chosen !== undefined) return opened(chosen);
   try {
@@ -55,7 +58,7 @@ export async function device(name: DeviceName = 'auto', options: DeviceOptions =
   const names = ['auto', ...Object.keys(makers)];
   if (!names.includes(name))
     throw new BaxError(`device: there is no '${name}'; choose one of ${names.join(', ')}`);
-  const backend = name === 'auto' ? await fastest(options.say ?? console.info) : await opened(name);
+  const backend = name === 'auto' ? await fastest(options.say ?? console.info) : await opened(name, options);
   setBackend(backend);
   return backend;
 }

@@ -1,12 +1,22 @@
 /** Chooses how a product is computed, by its shape, its strides and the adapter alone. */
-import { collapse, type MatmulOptions, sizeOf, type View } from '@bax/core';
+import { collapse, expr as e, type MatmulOptions, sizeOf, type View } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
-import { ladderMatmulNaive as naive } from '../wgsl.generated.ts';
-import { apart, fill } from './map.ts';
+import type { GpuTensorBuffer } from '../memory.ts';
+import { ladderMatmulNaive as naive, matmulRows, matmulSubgroup, matmulTiled } from '../wgsl.generated.ts';
+import { apart, copyInto, fill, freshView, map } from './map.ts';
 import { along, halves } from './parts.ts';
 
 const SIZE = 64;
 const STORED = { f32: 0, i32: 0, f64: 0, f16: 1, bf16: 2, u8: 3, u32: 4 } as const;
+/** Multiplications below which a product is done straight from the definition. */
+const SMALL = 4096;
+/** With so few rows (generation) or columns a tile would be mostly empty. */
+const FEW_ROWS = 4;
+/** Fewer columns than a subgroup has: the transposed product fills it. */
+const NARROW = 32;
+/** Rows and columns of a workgroup of `matmulTiled`. */
+const TILE = 64;
+const up4 = (n: number): number => Math.ceil(n / 4) * 4;
 /** Axes of the batch that a kernel walks. */
 const AXES = 4;
 
@@ -49,8 +59,130 @@ function choose(gpu: Gpu, product: Product): void {
     }
     return;
   }
-  plainly(gpu, product, batch);
+  const { m, n, k } = product;
+  const most = gpu.device.limits.maxComputeWorkgroupsPerDimension;
+  const small = m * n * k < SMALL || k < 4;
+  if (out.buffer.type !== 'f32' || small || sizeOf(batch.shape) > most || Math.max(m, n) / 4 > most)
+    return plainly(gpu, product, batch);
+  const tileable = a.buffer.type === 'f32' && ['f32', 'f16', 'bf16'].includes(b.buffer.type);
+  if (!gpu.tuning.software && tileable && Math.min(m, n) > FEW_ROWS) tiled(gpu, product, batch);
+  else vectors(gpu, n < NARROW && n < m ? flipped(product) : product);
 }
+
+/** The transposed product: outᵀ = bᵀ aᵀ. */
+function flipped({ a, b, out, m, n, ...rest }: Product): Product {
+  return { ...rest, a: turned(b), b: turned(a), out: turned(out), m: n, n: m };
+}
+const turned = (v: View): View => ({
+  ...v,
+  shape: [...v.shape.slice(0, -2), v.shape.at(-1)!, v.shape.at(-2)!],
+  strides: [...v.strides.slice(0, -2), v.strides.at(-1)!, v.strides.at(-2)!],
+});
+
+/** The common part of the kernels' parameters; strides in units of so many elements. */
+function batchParams(
+  { shape, strides }: Batch,
+  unit: number,
+): Record<'batch' | 'aBatch' | 'bBatch' | 'outBatch', number[]> {
+  const [aBatch, bBatch, outBatch] = strides.map((s) => innermostFirst(s.map((x) => x / unit), 0)); // prettier-ignore
+  return { batch: innermostFirst(shape, 1), aBatch, bBatch, outBatch };
+}
+
+/** Where and how the matrices of a product lie, in elements. */
+function layout(gpu: Gpu, { a, b, out, m, n, k, scale, accumulate }: Product, batch: Batch) {
+  const bounds = [a, b, out].map((v) => gpu.bind(v));
+  const [aRow, aColumn] = a.strides.slice(-2);
+  const [bRow, bColumn] = b.strides.slice(-2);
+  const [outRow, outColumn] = out.strides.slice(-2);
+  const [atA, atB, atOut] = bounds.map(({ base }) => base);
+  gpu.about(a, b, out);
+  const params = {
+    ...batchParams(batch, 1),
+    a: atA, b: atB, out: atOut, m, n, k, aRow, aColumn, bRow, bColumn, outRow, outColumn,
+    accumulate: accumulate ? 1 : 0,
+    scale,
+  }; // prettier-ignore
+  return { bounds, params };
+}
+
+function plainly(gpu: Gpu, product: Product, batch: Batch): void {
+  const { bounds, params } = layout(gpu, product, batch);
+  const T = product.out.buffer.type as 'f32' | 'i32';
+  const stored = (v: View): number => (v.buffer.type === T ? 0 : STORED[v.buffer.type]);
+  const constants = { A_STORAGE: stored(product.a), B_STORAGE: stored(product.b), SIZE };
+  const count = sizeOf(product.out.shape);
+  gpu.run(naive, { constants, T }, bounds, { ...params, count }, Math.ceil(count / SIZE));
+}
+
+function tiled(gpu: Gpu, product: Product, batch: Batch): void {
+  const { bounds, params } = layout(gpu, product, batch);
+  const along = { aAlongK: params.aColumn === 1 ? 1 : 0, bAlongK: params.bRow === 1 ? 1 : 0 };
+  const constants = { B_STORAGE: STORED[product.b.buffer.type] };
+  const grid = [Math.ceil(product.n / TILE), Math.ceil(product.m / TILE), sizeOf(batch.shape)] as const;
+  gpu.run(matmulTiled, { constants }, bounds, { ...params, ...along }, grid);
+}
+
+const by4 = (v: View, ...strides: number[]): boolean =>
+  v.buffer.type === 'f32' && [v.offset, ...strides, ...v.strides.slice(0, -2)].every((x) => x % 4 === 0);
+
+/** A product of vectors of 4: factors and result that do not lie so go through memory in which they do. */
+function vectors(gpu: Gpu, product: Product): void {
+  const { m, n, k, scale, accumulate } = product;
+  const fresh: View[] = [];
+  const padded = (v: View, rows: number, columns: number): View => {
+    const copy = freshView(gpu, [...v.shape.slice(0, -2), rows, columns], 'f32');
+    fresh.push(copy);
+    return { ...copy, shape: v.shape };
+  };
+  let { a, b, out } = product;
+  const [aRow, aColumn] = a.strides.slice(-2);
+  if (aColumn !== 1 || k % 4 !== 0 || !by4(a, aRow)) {
+    a = padded(a, m, up4(k));
+    if (k % 4 !== 0) fill(gpu, along({ ...a, shape: a.shape.with(-1, up4(k)) }, -1, k, up4(k) - k), 0);
+    copyInto(gpu, product.a, a);
+  }
+  const [bRow, bColumn] = b.strides.slice(-2);
+  const alongK = bRow === 1 && k % 4 === 0 && by4(b, bColumn) && (bColumn !== 1 || n > 1);
+  if (!alongK && !(bColumn === 1 && by4(b, bRow))) {
+    b = padded(b, k, up4(n));
+    copyInto(gpu, product.b, b);
+  }
+  const [outRow, outColumn] = out.strides.slice(-2);
+  const direct = outColumn === 1 && n % 4 === 0 && by4(out, outRow);
+  if (!direct) out = padded(out, m, up4(n));
+  const batch = collapse(out.shape.slice(0, -2), [a, b, out].map((v) => v.strides.slice(0, -2))); // prettier-ignore
+  const [left, right, into] = [a, b, out].map((v) => gpu.bind(v));
+  const columns = Math.ceil(n / 4);
+  const params = {
+    ...batchParams(batch, 4),
+    a: left.base / 4,
+    b: right.base / 4,
+    out: into.base / 4,
+    aRow: a.strides.at(-2)! / 4,
+    bRow: (alongK ? b.strides.at(-1)! : b.strides.at(-2)!) / 4,
+    outRow: out.strides.at(-2)! / 4,
+    m,
+    k,
+    columns,
+    accumulate: direct && accumulate ? 1 : 0,
+    scale,
+  };
+  const count = sizeOf(batch.shape);
+  const B_ALONG_K = alongK ? 1 : 0;
+  gpu.about(product.a, product.b, product.out);
+  if (gpu.tuning.subgroup === 8 && gpu.tuning.software && m > FEW_ROWS)
+    gpu.run(matmulSubgroup, { constants: { B_ALONG_K } }, [left, right, into], params, [Math.ceil(columns / 8), Math.ceil(m / 16), count]); // prettier-ignore
+  else {
+    const [SLICES, COLUMNS] = gpu.tuning.software ? [1, 8] : [16, 8];
+    gpu.run(matmulRows, { constants: { B_ALONG_K, SLICES, COLUMNS } }, [left, right, into], params, [Math.ceil(columns / COLUMNS), Math.ceil(m / 4), count]); // prettier-ignore
+  }
+  if (!direct) {
+    if (accumulate) map(gpu, added, [product.out, out], [product.out], []);
+    else copyInto(gpu, out, product.out);
+  }
+  for (const { buffer } of fresh) gpu.memory.free(buffer as GpuTensorBuffer);
+}
+const added = e.scalarFn('f32', 2, 0, [e.add(e.input(0), e.input(1))]);
 
 /** Halves of a product whose matrices are larger than a binding may be. */
 function inParts(gpu: Gpu, product: Product): void {
@@ -90,42 +222,3 @@ function inParts(gpu: Gpu, product: Product): void {
 }
 
 type Batch = ReturnType<typeof collapse>;
-
-function plainly(gpu: Gpu, product: Product, batch: Batch): void {
-  const { m, n, k, scale, accumulate } = product;
-  const [a, b, out] = [product.a, product.b, product.out].map((v) => gpu.bind(v));
-  const T = product.out.buffer.type as 'f32' | 'i32';
-  const stored = (v: View): number => (v.buffer.type === T ? 0 : STORED[v.buffer.type]);
-  const [aRow, aColumn] = product.a.strides.slice(-2);
-  const [bRow, bColumn] = product.b.strides.slice(-2);
-  const [outRow, outColumn] = product.out.strides.slice(-2);
-  const count = sizeOf(product.out.shape);
-  gpu.about(product.a, product.b, product.out);
-  gpu.run(
-    naive,
-    { constants: { A_STORAGE: stored(product.a), B_STORAGE: stored(product.b), SIZE }, T },
-    [a, b, out],
-    {
-      batch: innermostFirst(batch.shape, 1),
-      aBatch: innermostFirst(batch.strides[0], 0),
-      bBatch: innermostFirst(batch.strides[1], 0),
-      outBatch: innermostFirst(batch.strides[2], 0),
-      a: a.base,
-      b: b.base,
-      out: out.base,
-      m,
-      n,
-      k,
-      aRow,
-      aColumn,
-      bRow,
-      bColumn,
-      outRow,
-      outColumn,
-      count,
-      accumulate: accumulate ? 1 : 0,
-      scale,
-    },
-    Math.ceil(count / SIZE),
-  );
-}

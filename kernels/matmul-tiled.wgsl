@@ -1,0 +1,125 @@
+// out[b, i, j] = scale · Σ_k a[b, i, k] b[b, k, j] (+ out), for GPUs: any strides; b may be held in f16 or bf16, sums are f32.
+// A workgroup of 64 threads does 64 × 64 elements of out. For every 16 terms it brings both factors into workgroup memory,
+// each element once, neighbouring threads reading neighbours; a thread then does 8 × 8 elements in registers.
+
+override B_STORAGE: u32 = 0; // 0 f32, 1 f16, 2 bf16
+
+const TILE = 64u;
+const DEPTH = 16u;
+
+struct Params {
+  batch: vec4u, // lengths of the batch's axes, innermost first
+  aBatch: vec4i, // strides along them
+  bBatch: vec4i,
+  outBatch: vec4i,
+  a: i32, // where a begins
+  b: i32,
+  out: i32,
+  m: u32,
+  n: u32,
+  k: u32,
+  aRow: i32, // strides
+  aColumn: i32,
+  bRow: i32,
+  bColumn: i32,
+  outRow: i32,
+  outColumn: i32,
+  aAlongK: u32, // 1 where a's neighbours in memory differ in k, 0 where in i
+  bAlongK: u32,
+  accumulate: u32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<u32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+
+// Row k of a tile is 64 elements of a's column, or of b's row.
+var<workgroup> tileA: array<vec4f, DEPTH * TILE / 4>;
+var<workgroup> tileB: array<vec4f, DEPTH * TILE / 4>;
+
+fn loadB(at: i32) -> f32 {
+  if (B_STORAGE == 1) {
+    return unpack2x16float(b[at >> 1])[at & 1];
+  }
+  if (B_STORAGE == 2) {
+    return bitcast<f32>((b[at >> 1] >> (u32(at & 1) * 16)) << 16);
+  }
+  return bitcast<f32>(b[at]);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  var rest = group.z;
+  var baseA = p.a;
+  var baseB = p.b;
+  var baseOut = p.out;
+  for (var axis = 0; axis < 4; axis++) {
+    let index = i32(rest % p.batch[axis]);
+    rest /= p.batch[axis];
+    baseA += index * p.aBatch[axis];
+    baseB += index * p.bBatch[axis];
+    baseOut += index * p.outBatch[axis];
+  }
+  let row = group.y * TILE;
+  let column = group.x * TILE;
+  let y = local / 8 * 2; // in vectors of 4: this thread's rows and columns of the tile
+  let x = local % 8 * 2;
+  var low: array<vec4f, 8>; // 8 rows of the left 4 columns
+  var high: array<vec4f, 8>;
+  for (var k0 = 0u; k0 < p.k; k0 += DEPTH) {
+    workgroupBarrier();
+    for (var e = local; e < DEPTH * TILE / 4; e += 64) {
+      // Which vector of the tile this thread fills; which way it walks depends on what lies side by side in memory.
+      var va = vec4f(0);
+      let ka = select(e / 16, e % DEPTH, p.aAlongK != 0);
+      let ia = select(e % 16, e / DEPTH, p.aAlongK != 0);
+      var vb = vec4f(0);
+      let kb = select(e / 16, e % DEPTH, p.bAlongK != 0);
+      let jb = select(e % 16, e / DEPTH, p.bAlongK != 0);
+      for (var c = 0u; c < 4; c++) {
+        let i = row + 4 * ia + c;
+        if (i < p.m && k0 + ka < p.k) {
+          va[c] = a[baseA + i32(i) * p.aRow + i32(k0 + ka) * p.aColumn];
+        }
+        let j = column + 4 * jb + c;
+        if (j < p.n && k0 + kb < p.k) {
+          vb[c] = loadB(baseB + i32(k0 + kb) * p.bRow + i32(j) * p.bColumn);
+        }
+      }
+      tileA[ka * 16 + ia] = va;
+      tileB[kb * 16 + jb] = vb;
+    }
+    workgroupBarrier();
+    for (var k = 0u; k < DEPTH; k++) {
+      let left = tileB[k * 16 + x];
+      let right = tileB[k * 16 + x + 1];
+      let upper = tileA[k * 16 + y];
+      let lower = tileA[k * 16 + y + 1];
+      for (var i = 0u; i < 4; i++) {
+        low[i] = fma(vec4f(upper[i]), left, low[i]);
+        high[i] = fma(vec4f(upper[i]), right, high[i]);
+        low[i + 4] = fma(vec4f(lower[i]), left, low[i + 4]);
+        high[i + 4] = fma(vec4f(lower[i]), right, high[i + 4]);
+      }
+    }
+  }
+  for (var i = 0u; i < 8; i++) {
+    let atRow = row + 4 * y + i;
+    if (atRow >= p.m) {
+      return;
+    }
+    for (var j = 0u; j < 8; j++) {
+      let atColumn = column + 4 * x + j;
+      if (atColumn < p.n) {
+        let to = baseOut + i32(atRow) * p.outRow + i32(atColumn) * p.outColumn;
+        var sum = p.scale * select(low[i][j % 4], high[i][j % 4], j >= 4);
+        if (p.accumulate != 0) {
+          sum += out[to];
+        }
+        out[to] = sum;
+      }
+    }
+  }
+}
