@@ -3,7 +3,8 @@
 import { BaxError } from '@bax/core';
 import { type Chunks, type WritableFolder, blobSource, checkFileName, textOf } from './source.ts';
 
-const TEMP = /^\.bax-[0-9a-f-]{36}\.tmp$/;
+/** What a closed tab may leave of an unfinished file: ours, and the one in which Chromium holds what a stream wrote. */
+const TEMP = /^\.bax-[0-9a-f-]{36}\.tmp$|\.crswap$/;
 
 export interface OpfsFolderOptions {
   /** Make the folder, and those above it, if it is not there. */
