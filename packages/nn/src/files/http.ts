@@ -81,8 +81,9 @@ export function httpFolder(url: string | URL, options: HttpFolderOptions = {}): 
     const name = `${folderName}/${file}`;
     const question = { url: urlOf(base, file, folderName), name, fetch, signal };
     // The first block, if it is not here from an earlier visit: the whole of a small file, the head of a model's.
+    // Else two bytes say which version is there; one would do, but Vite's server takes `0-0` for all.
     const known = (await store?.knows(question.url)) ?? false;
-    const answer = await ask(question, 0, known ? 0 : blockBytes - 1);
+    const answer = await ask(question, 0, known ? 1 : blockBytes - 1);
     if (!answer) return undefined;
     const { ranged, size, validator } = answer;
     if (!ranged) {

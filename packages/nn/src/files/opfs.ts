@@ -122,7 +122,7 @@ async function replace(
     const out = await done(async () => writable(handle, path));
     try {
       for await (const chunk of chunks) {
-        await done(async () => out.write(chunk.slice())); // the stream takes no shared memory
+        await done(async () => out.write(new Uint8Array(chunk))); // the stream takes no shared memory
         written += chunk.byteLength;
       }
       if (bytes !== undefined && bytes !== written)
