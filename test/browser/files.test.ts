@@ -282,7 +282,7 @@ describe('files from another origin', { timeout: 60_000 }, () => {
     await page.reload();
     await page.waitForFunction(() => 'nn' in globalThis);
     expect(await fetched('models')).toEqual(expected);
-    expect(files.asked).toEqual(['GET /m/f 0-0']);
+    expect(files.asked).toEqual(['GET /m/f 0-1']);
     files.asked.length = 0;
     files.headers = { ...files.headers, etag: '"2"' };
     files.files.set('/m/f', new Uint8Array(5000));
