@@ -41,14 +41,15 @@ async function kept(name: string, create = false): Promise<WritableFolder> {
 
 serve({
   async open({ model: url, device: wanted }, tell, signal) {
-    const backend = await device(wanted);
+    let why = ''; // of 'auto', where it found no GPU
+    const backend = await device(wanted, { say: (message) => (why = ` — ${message}`) });
     const folder = httpFolder(url, { cache: CACHE, signal });
     const tokenizer = await loadTokenizer(folder);
     const model = await loadGpt2(folder, { signal, onProgress: tell });
     use(undefined);
     opened?.model.dispose();
     opened = { url, model, tokenizer };
-    return { device: `${backend.name}: ${backend.info.adapter}`, parameters: model.parameterCount };
+    return { device: `${backend.name}: ${backend.info.adapter}${why}`, parameters: model.parameterCount };
   },
 
   async generate({ prompt, tokens, temperature }, tell, signal) {

@@ -17,7 +17,7 @@ try {
     await page.getByRole('button', { name: button, exact: true }).click();
     await page.getByRole('status').filter({ hasText: until }).waitFor({ timeout: 300_000 });
   };
-  await page.goto(app.url);
+  await page.goto(`${app.url}?device=wasm`);
   await page.getByRole('status').filter({ hasText: 'Ready.' }).waitFor();
   await press('Load', 'The model is loaded.');
   await page.getByLabel('A text to learn from').fill(mobyDick().train.slice(0, 3).join('\n\n'));
