@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 
-/** The page and what it imports, from source, as `vite build` makes it for an application; in a fresh folder. */
-export async function bundle(): Promise<string> {
+/** A page of this folder and what it imports, from source, as `vite build` makes it for an application; in a fresh folder. */
+export async function bundle(page = 'page.html'): Promise<string> {
   const outDir = await mkdtemp(join(tmpdir(), 'bax-page-'));
   const root = fileURLToPath(new URL('.', import.meta.url));
   await build({
@@ -15,7 +15,7 @@ export async function bundle(): Promise<string> {
     base: './',
     resolve: { conditions: ['source', 'module', 'browser', 'production'] },
     worker: { format: 'es' },
-    build: { outDir, emptyOutDir: true, target: 'es2022', rollupOptions: { input: join(root, 'page.html') } },
+    build: { outDir, emptyOutDir: true, target: 'es2022', rollupOptions: { input: join(root, page) } },
   });
   return outDir;
 }

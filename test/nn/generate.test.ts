@@ -104,6 +104,19 @@ describe('it ends', () => {
     expect(seen).toHaveLength(2);
     expect(await collect(tinyGpt2({ backend }), [1], { signal: AbortSignal.abort() })).toEqual([]);
   });
+  it('when aborted by a timer, while tokens follow each other without a pause', async () => {
+    const aborter = new AbortController();
+    setTimeout(() => aborter.abort(), 1);
+    const model = tinyGpt2({ backend, config: { n_positions: 10_000 } });
+    const started = performance.now();
+    let seen = 0;
+    for await (const _ of generate(model, [1], { signal: aborter.signal })) {
+      seen++;
+      if (performance.now() - started > 2000) throw new Error('the timer had no turn');
+    }
+    expect(seen).toBeGreaterThan(1);
+    expect(aborter.signal.aborted).toBe(true);
+  });
 });
 
 describe('P52: it leaves the model as it was, and no memory behind', () => {

@@ -1,2 +1,2 @@
-/** Files and folders, in Node: browsers use `memoryFolder` or bring a `Folder` of their own. */
+/** Files and folders, in Node: browsers use `httpFolder`, `opfsFolder` and `memoryFolder`. */
 export * from '@bax/nn/node';

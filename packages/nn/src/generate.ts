@@ -1,4 +1,5 @@
 import { BaxError, noGrad, scope, tensor } from '@bax/core';
+import { breather } from './breath.ts';
 import type { Gpt2 } from './models/gpt2.ts';
 import { checkSampling, sampleToken, type SampleOptions } from './sample.ts';
 
@@ -14,7 +15,8 @@ export interface GenerateOptions extends SampleOptions {
 
 /**
  * Continues `prompt` (token ids), a token at a time: `for await (const token of generate(model, ids)) …`.
- * Stopping the loop early frees everything; an aborted signal ends it without an error.
+ * Stopping the loop early frees everything; an aborted signal ends it without an error, and can: now and then messages,
+ * timers and the page have their turn.
  * @throws if the prompt is empty or too long, a token is outside of the vocabulary, or an option is out of range.
  */
 export async function* generate(
@@ -37,8 +39,10 @@ export async function* generate(
   const { backend } = model.transformer.wte.weight;
   const cache = options.cache === false ? undefined : model.newCache(1, prompt.length + maxNewTokens);
   const seen = Array.from(prompt);
+  const breathe = breather();
   try {
     for (let step = 0; step < maxNewTokens; step++) {
+      await breathe();
       if (signal?.aborted) return;
       const news = cache ? seen.slice(cache.length) : seen;
       const logits = scope(() =>

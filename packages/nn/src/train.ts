@@ -12,6 +12,7 @@ import {
   valueAndGrad,
 } from '@bax/core';
 import type { Key, Tensor } from '@bax/core';
+import { breather } from './breath.ts';
 import { clipGradNorm, gradNorm } from './optim/clip.ts';
 import type { Optimizer } from './optim/optimizer.ts';
 import type { Schedule } from './optim/schedule.ts';
@@ -84,9 +85,6 @@ export interface TrainResult {
   readonly losses: number[];
 }
 
-/** How long the host may go on before it lets timers, signals and the page have their turn. */
-const BREATH_MS = 30;
-
 /**
  * Trains `optimizer.params`: each step computes the loss of its micro-batches, the gradients, clips them and
  * moves the parameters. Micro-batches count by their valid tokens, so that their step is that of one large
@@ -108,7 +106,7 @@ export async function train<B extends TrainBatch>(options: TrainOptions<B>): Pro
   const root = keyOf(options.seed ?? 0);
   const losses: number[] = [];
   const pace = newPace();
-  let breath = performance.now();
+  const breathe = breather();
 
   let step = startStep;
   for (; step < steps && !signal?.aborted; step++) {
@@ -130,9 +128,7 @@ export async function train<B extends TrainBatch>(options: TrainOptions<B>): Pro
       for (const t of [lossAndNorm, ...grads]) t.dispose("at the end of train's step");
     }
     await onStep?.(event);
-    if (performance.now() - breath < BREATH_MS) continue;
-    await macrotask();
-    breath = performance.now();
+    await breathe();
   }
   return { steps: step, aborted: step < steps, losses };
 }
@@ -211,17 +207,4 @@ function newPace(): (tokens: number, stepsLeft: number) => { tokensPerSecond: nu
     if (first) [since, steps, sum, first] = [now, 0, 0, false];
     return pace;
   };
-}
-
-/**
- * Resolves in a later turn of the event loop. Not a timer: pages in the background have theirs slowed to one
- * a second.
- */
-async function macrotask(): Promise<void> {
-  const { port1, port2 } = new MessageChannel();
-  await new Promise<void>((resolve) => {
-    port1.onmessage = () => resolve();
-    port2.postMessage(undefined);
-  });
-  port1.close();
 }

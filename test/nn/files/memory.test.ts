@@ -29,6 +29,17 @@ test('writes chunks, from an iterable or an async one, even if their buffer is u
   }
 });
 
+test('P52: copies what it is given, also of Node, whose Buffers share what they slice', async () => {
+  const pool = Buffer.from('xtext');
+  const folder = memoryFolder({ f: pool.subarray(1) });
+  await folder.write('g', [pool.subarray(1)]);
+  const read = await Promise.all(['f', 'g'].map(async (file) => (await folder.open(file)).read(0, 4)));
+  pool.fill(0);
+  read[0].fill(1);
+  for (const file of ['f', 'g']) expect(await folder.readText(file, 4)).toBe('text');
+  expect(read[1]).toEqual(ascii('text'));
+});
+
 test('a write that fails leaves the old file whole', async () => {
   const folder = memoryFolder({ f: 'old' });
   async function* failing(): AsyncGenerator<Uint8Array> {

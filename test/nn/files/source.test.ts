@@ -52,6 +52,13 @@ describe.each(Object.entries(makers))('%s', (_, make) => {
   });
 });
 
+test("P52: also of Node's Buffers copies are handed out, at the start of memory of their own", async () => {
+  const file = Buffer.from('xabcd').subarray(1);
+  const read = await bytesSource(file, 'f').read(1, 2);
+  read.fill(0);
+  expect([file.toString(), read.byteOffset]).toEqual(['abcd', 0]);
+});
+
 test('P60: names that could lead out of the folder are refused', async () => {
   for (const name of ['', '.', '..', '/etc/passwd', 'a/b', '..\\b', 'a\0b', 'C:b', '../x']) {
     expect(await failure(() => checkFileName(name, 'folder x'))).toBe(

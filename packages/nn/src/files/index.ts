@@ -1,7 +1,9 @@
 export { loadCheckpoint, saveCheckpoint, type RunState } from './checkpoint.ts';
 export { f16ToF32, f32ToF16, bf16ToF32, f32ToBf16 } from './half.ts';
+export { httpFolder, type HttpFolderOptions } from './http.ts';
 export * from './json.ts';
 export * from './memory.ts';
+export { opfsFolder, opfsFolders, removeOpfsFolder, type OpfsFolderOptions } from './opfs.ts';
 export { loadAdapter, type LoadedAdapter } from './peft-load.ts';
 export { saveAdapter, type SaveAdapterOptions, type SavedAdapter } from './peft-save.ts';
 export {

@@ -12,7 +12,10 @@ export function memoryFolder(
   const stored = new Map<string, Uint8Array>();
   for (const [file, content] of Object.entries(files)) {
     checkFileName(file, name);
-    stored.set(file, typeof content === 'string' ? new TextEncoder().encode(content) : content.slice());
+    stored.set(
+      file,
+      typeof content === 'string' ? new TextEncoder().encode(content) : new Uint8Array(content),
+    );
   }
   const folder: WritableFolder = {
     name,
@@ -49,7 +52,7 @@ async function join(chunks: Chunks): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let total = 0;
   for await (const chunk of chunks) {
-    parts.push(chunk.slice()); // a producer may fill the same buffer again
+    parts.push(new Uint8Array(chunk)); // a copy: a producer may fill the same buffer again
     total += chunk.byteLength;
   }
   const all = new Uint8Array(total);

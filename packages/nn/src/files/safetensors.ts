@@ -65,7 +65,8 @@ export async function openSafetensors(source: ByteSource): Promise<Safetensors> 
     const { dtype, shape, offset, bytes } = entry;
     const stored = await readAll(source, offset, bytes);
     // A source may hand out a view into something larger, at any byte; an array type wants its own alignment.
-    const aligned = stored.byteOffset % ARRAYS[dtype].BYTES_PER_ELEMENT === 0 ? stored : stored.slice();
+    const aligned =
+      stored.byteOffset % ARRAYS[dtype].BYTES_PER_ELEMENT === 0 ? stored : new Uint8Array(stored);
     const data = new ARRAYS[dtype](
       aligned.buffer,
       aligned.byteOffset,

@@ -89,7 +89,7 @@ export function bytesSource(bytes: Uint8Array, name: string): ByteSource {
     ...source,
     async read(offset, length): Promise<Uint8Array> {
       checkRange(source, offset, length);
-      return bytes.slice(offset, offset + length);
+      return new Uint8Array(bytes.subarray(offset, offset + length)); // slice() of Node's Buffer would be no copy
     },
     async close(): Promise<void> {},
   };

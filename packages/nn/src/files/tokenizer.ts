@@ -41,10 +41,10 @@ export interface Tokenizer {
  */
 export async function loadTokenizer(folder: Folder): Promise<Tokenizer> {
   if (!(await folder.has('tokenizer.json'))) {
-    const files = await folder.list();
-    const found = files.length === 0 ? 'it is empty' : `it holds ${files.slice(0, 10).join(', ')}`;
+    const files = await folder.list().catch(() => undefined); // folders on the web cannot be listed
+    const found = files?.length === 0 ? 'it is empty' : `it holds ${files?.slice(0, 10).join(', ')}`;
     throw new BaxError(
-      `loadTokenizer: ${folder.name} has no tokenizer.json (${found}); transformers' save_pretrained writes one`,
+      `loadTokenizer: ${folder.name} has no tokenizer.json${files ? ` (${found})` : ''}; transformers' save_pretrained writes one`,
     );
   }
   const json = await readObject(folder, 'tokenizer.json');
