@@ -3,7 +3,7 @@
 // A thread does 4 rows of 4 columns in registers. With SLICES > 1 a workgroup's threads share the terms of the same columns
 // between them and add up their sums in workgroup memory: so a matrix times a vector has work for a whole GPU.
 
-override SLICES: u32 = 1; // into which the terms are cut
+override SLICES: u32 = 1; // into which the terms are cut: 1, or at least 4
 override COLUMNS: u32 = 64; // threads side by side; SLICES · COLUMNS make a workgroup
 override B_ALONG_K: bool = false; // b's columns lie in one piece, not its rows
 
@@ -30,7 +30,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
 
-var<workgroup> sums: array<mat4x4f, SLICES * COLUMNS>;
+var<workgroup> sums: array<vec4f, 4 * SLICES * COLUMNS>;
 
 fn put(at: u32, sum: vec4f) {
   var y = p.scale * sum;
@@ -95,27 +95,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       s[3] = fma(vec4f(a3.w), b3, fma(vec4f(a3.z), b2, fma(vec4f(a3.y), b1, fma(vec4f(a3.x), b0, s[3]))));
     }
   }
-  if (SLICES > 1) {
-    sums[local] = s;
-    workgroupBarrier();
-    if (slice == 0) {
-      for (var other = 1u; other < SLICES; other++) {
-        s += sums[other * COLUMNS + local];
+  let to = u32(baseOut) + row * p.outRow + column;
+  if (SLICES == 1) {
+    for (var r = 0u; r < 4; r++) {
+      if (row + r < p.m && column < p.columns) {
+        put(to + r * p.outRow, s[r]);
       }
     }
-  }
-  if (slice > 0 || column >= p.columns) {
     return;
   }
-  let to = u32(baseOut) + row * p.outRow + column;
-  put(to, s[0]);
-  if (row + 1 < p.m) {
-    put(to + p.outRow, s[1]);
+  for (var r = 0u; r < 4; r++) {
+    sums[4 * local + r] = s[r];
   }
-  if (row + 2 < p.m) {
-    put(to + 2 * p.outRow, s[2]);
-  }
-  if (row + 3 < p.m) {
-    put(to + 3 * p.outRow, s[3]);
+  workgroupBarrier();
+  // The first four slices add up a row each.
+  if (slice < 4 && row + slice < p.m && column < p.columns) {
+    var sum = vec4f(0);
+    for (var other = 0u; other < SLICES; other++) {
+      sum += sums[4 * (other * COLUMNS + local % COLUMNS) + slice];
+    }
+    put(to + slice * p.outRow, sum);
   }
 }

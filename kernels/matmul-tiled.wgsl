@@ -35,9 +35,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<u32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
-// Row k of a tile is 64 elements of a's column, or of b's row.
-var<workgroup> tileA: array<vec4f, DEPTH * TILE / 4>;
-var<workgroup> tileB: array<vec4f, DEPTH * TILE / 4>;
+// First DEPTH rows of 64 elements of a's columns, then as many of b's rows; in the end the 64 rows of the result.
+var<workgroup> tile: array<vec4f, TILE * TILE / 4>;
+const B = DEPTH * TILE / 4;
 
 fn loadB(at: i32) -> f32 {
   if (B_STORAGE == 1) {
@@ -88,15 +88,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
           vb[c] = loadB(baseB + i32(k0 + kb) * p.bRow + i32(j) * p.bColumn);
         }
       }
-      tileA[ka * 16 + ia] = va;
-      tileB[kb * 16 + jb] = vb;
+      tile[ka * 16 + ia] = va;
+      tile[B + kb * 16 + jb] = vb;
     }
     workgroupBarrier();
     for (var k = 0u; k < DEPTH; k++) {
-      let left = tileB[k * 16 + x];
-      let right = tileB[k * 16 + x + 1];
-      let upper = tileA[k * 16 + y];
-      let lower = tileA[k * 16 + y + 1];
+      let left = tile[B + k * 16 + x];
+      let right = tile[B + k * 16 + x + 1];
+      let upper = tile[k * 16 + y];
+      let lower = tile[k * 16 + y + 1];
       for (var i = 0u; i < 4; i++) {
         low[i] = fma(vec4f(upper[i]), left, low[i]);
         high[i] = fma(vec4f(upper[i]), right, high[i]);
@@ -105,21 +105,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       }
     }
   }
+  // By way of workgroup memory, so that neighbouring threads write neighbours.
+  workgroupBarrier();
   for (var i = 0u; i < 8; i++) {
-    let atRow = row + 4 * y + i;
-    if (atRow >= p.m) {
-      return;
-    }
-    for (var j = 0u; j < 8; j++) {
-      let atColumn = column + 4 * x + j;
-      if (atColumn < p.n) {
-        let to = baseOut + i32(atRow) * p.outRow + i32(atColumn) * p.outColumn;
-        var sum = p.scale * select(low[i][j % 4], high[i][j % 4], j >= 4);
-        if (p.accumulate != 0) {
-          sum += out[to];
-        }
-        out[to] = sum;
+    tile[(4 * y + i) * 16 + x] = low[i];
+    tile[(4 * y + i) * 16 + x + 1] = high[i];
+  }
+  workgroupBarrier();
+  for (var e = local; e < TILE * TILE; e += 64) {
+    let i = row + e / TILE;
+    let j = column + e % TILE;
+    if (i < p.m && j < p.n) {
+      let to = baseOut + i32(i) * p.outRow + i32(j) * p.outColumn;
+      var sum = p.scale * tile[e / 4][e % 4];
+      if (p.accumulate != 0) {
+        sum += out[to];
       }
+      out[to] = sum;
     }
   }
 }
