@@ -17,6 +17,7 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/support/close-backends.ts'],
     pool: 'forks',
     isolate: false,
     maxWorkers: 2,

@@ -14,7 +14,10 @@ export interface BackendCase {
   readonly share: number;
 }
 
-export const backendCases: readonly BackendCase[] = [
+/** vitest.config.ts sees to it that there is one. */
+export const anyAdapter: WebGpuOptions = { software: true };
+
+const cases: readonly BackendCase[] = [
   { name: 'cpu', make: cpu, share: 1 },
   { name: 'wasm', make: async () => wasm({ threads: 1 }), share: 1 / 2 },
   {
@@ -31,8 +34,20 @@ export const backendCases: readonly BackendCase[] = [
     share: 1 / 8,
   },
 ];
-/** vitest.config.ts sees to it that there is one. */
-export const anyAdapter: WebGpuOptions = { software: true };
+const open = new Set<Backend & { close?(): void }>();
+export const backendCases: readonly BackendCase[] = cases.map((device) => ({
+  ...device,
+  async make() {
+    const backend = await device.make();
+    open.add(backend);
+    return backend;
+  },
+}));
+/** Closes what was opened: a process holds few devices at once. After each test file, by vitest.config.ts. */
+export function closeBackends(): void {
+  for (const backend of open) backend.close?.();
+  open.clear();
+}
 
 /** Those that compute in f64, in which gradients are checked against differences. */
 export const f64Cases: readonly BackendCase[] = backendCases.filter(({ f64 }) => f64 ?? true);
@@ -56,9 +71,9 @@ export interface On {
 /** Declares the tests for each backend, which opens before them and closes after them. */
 export function onEveryBackend(laws: (on: On) => void, cases: readonly BackendCase[] = backendCases): void {
   describe.each(cases)('on $name', (device) => {
-    let backend: Backend & { close?(): void };
+    let backend: Backend;
     beforeAll(async () => void (backend = await device.make()));
-    afterAll(() => backend.close?.());
+    afterAll(closeBackends);
     laws({
       get backend() {
         return backend;

@@ -13,8 +13,8 @@ const BATCH = 128;
 /** Bytes of parameters of a batch. */
 const ARENA = 2 ** 17;
 
-/** Bind groups that are kept for the next time. */
-const MOST_GROUPS = 8192;
+/** Bind groups that are kept for the next time: each costs lavapipe a mapping, of which a process has 65,530. */
+const MOST_GROUPS = 4096;
 
 /** Part of a block that a dispatch sees; all of it where it fits into a binding. */
 export interface Binding {

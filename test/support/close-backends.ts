@@ -1,0 +1,4 @@
+import { afterAll } from 'vitest';
+import { closeBackends } from './backends.ts';
+
+afterAll(closeBackends);
