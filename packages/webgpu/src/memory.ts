@@ -98,7 +98,7 @@ export class DeviceMemory {
     const waiting = this.#free.get(bytes);
     if (waiting && waiting.length > 0) {
       this.#pooled -= bytes;
-      return waiting.pop()!;
+      return waiting.pop()!; // the oldest: see `give`
     }
     const { maxBufferSize, watch } = this.#options;
     if (bytes > maxBufferSize)
@@ -112,9 +112,13 @@ export class DeviceMemory {
 
   give(block: Block): void {
     if (this.#pooled + block.bytes > this.#options.budget) this.trim(this.#options.budget / 2);
-    const waiting = this.#free.get(block.bytes);
-    if (waiting) waiting.push(block);
-    else this.#free.set(block.bytes, [block]);
+    let waiting = this.#free.get(block.bytes);
+    if (!waiting) this.#free.set(block.bytes, (waiting = []));
+    // By age, so that which block a tensor gets depends on which are free and not on the order in which they were freed:
+    // a training step that is like the last one has the last one's blocks, and its bind groups.
+    let at = waiting.length;
+    while (at > 0 && waiting[at - 1].id < block.id) at--;
+    waiting.splice(at, 0, block);
     this.#pooled += block.bytes;
   }
 
@@ -123,7 +127,7 @@ export class DeviceMemory {
     for (const size of [...this.#free.keys()].sort((a, b) => b - a)) {
       const waiting = this.#free.get(size)!;
       while (this.#pooled > bytes && waiting.length > 0) {
-        this.#options.retire(waiting.shift()!);
+        this.#options.retire(waiting.shift()!); // the youngest
         this.#pooled -= size;
       }
       if (waiting.length === 0) this.#free.delete(size);
