@@ -29,6 +29,10 @@ export interface Product {
   readonly k: number;
   readonly scale: number;
   readonly accumulate: boolean;
+  /** Terms beyond those of a and b: t [m, r] u [r, n], of a product without a batch. */
+  readonly low?: { readonly t: View; readonly u: View } | undefined;
+  /** [n], added to each row. */
+  readonly bias?: View | undefined;
 }
 
 /** out = scale · a b (+ out). */
@@ -68,6 +72,18 @@ function choose(gpu: Gpu, product: Product): void {
   if (!gpu.tuning.software && tileable && Math.min(m, n) > FEW_ROWS) tiled(gpu, product, batch);
   else vectors(gpu, n < NARROW && n < m ? flipped(product) : product);
 }
+
+/** A product with low-rank terms or a bias, in one pass over its result; false if this adapter has no kernel for it. */
+export function lowRankMatmul(gpu: Gpu, product: Product): boolean {
+  const { a, b, out, m, n, low, bias } = product;
+  const views = [a, b, out, ...(low ? [low.t, low.u] : []), ...(bias ? [bias] : [])];
+  const most = gpu.device.limits.maxComputeWorkgroupsPerDimension;
+  if (Math.max(m, n) / 4 > most || !views.every((v) => v.buffer.type === 'f32' && gpu.fits(v))) return false;
+  if (!gpu.tuning.software && Math.min(m, n) > FEW_ROWS) tiled(gpu, product, NO_BATCH);
+  else vectors(gpu, product);
+  return true;
+}
+const NO_BATCH: Batch = { shape: [], strides: [[], [], []] };
 
 /** The transposed product: outᵀ = bᵀ aᵀ. */
 function flipped({ a, b, out, m, n, ...rest }: Product): Product {
@@ -116,10 +132,25 @@ function plainly(gpu: Gpu, product: Product, batch: Batch): void {
 
 function tiled(gpu: Gpu, product: Product, batch: Batch): void {
   const { bounds, params } = layout(gpu, product, batch);
+  const [a, b, out] = bounds;
+  const { low, bias } = product;
+  const [t, u, added] = [low ? gpu.bind(low.t) : a, low ? gpu.bind(low.u) : b, bias ? gpu.bind(bias) : a];
+  const more = {
+    t: t.base,
+    tRow: low?.t.strides[0] ?? 0,
+    tColumn: low?.t.strides[1] ?? 0,
+    u: u.base,
+    uRow: low?.u.strides[0] ?? 0,
+    uColumn: low?.u.strides[1] ?? 0,
+    r: low?.t.shape[1] ?? 0,
+    bias: added.base,
+    biasColumn: bias?.strides[0] ?? 0,
+    biased: bias ? 1 : 0,
+  };
   const along = { aAlongK: params.aColumn === 1 ? 1 : 0, bAlongK: params.bRow === 1 ? 1 : 0 };
   const constants = { B_STORAGE: STORED[product.b.buffer.type] };
   const grid = [Math.ceil(product.n / TILE), Math.ceil(product.m / TILE), sizeOf(batch.shape)] as const;
-  gpu.run(matmulTiled, { constants }, bounds, { ...params, ...along }, grid);
+  gpu.run(matmulTiled, { constants }, [a, b, t, u, added, out], { ...params, ...along, ...more }, grid);
 }
 
 const by4 = (v: View, ...strides: number[]): boolean =>
@@ -127,7 +158,7 @@ const by4 = (v: View, ...strides: number[]): boolean =>
 
 /** A product of vectors of 4: factors and result that do not lie so go through memory in which they do. */
 function vectors(gpu: Gpu, product: Product): void {
-  const { m, n, k, scale, accumulate } = product;
+  const { m, n, k, scale, accumulate, low } = product;
   const fresh: View[] = [];
   const padded = (v: View, rows: number, columns: number): View => {
     const copy = freshView(gpu, [...v.shape.slice(0, -2), rows, columns], 'f32');
@@ -167,22 +198,38 @@ function vectors(gpu: Gpu, product: Product): void {
     accumulate: direct && accumulate ? 1 : 0,
     scale,
   };
+  let { bias } = product;
+  if (bias && (n % 4 !== 0 || bias.strides[0] !== 1 || !by4({ ...bias, strides: [] }))) {
+    bias = padded({ ...bias, shape: [1, n], strides: [0, bias.strides[0]] }, 1, up4(n));
+    copyInto(gpu, { ...product.bias!, shape: [1, n], strides: [0, product.bias!.strides[0]] }, bias);
+  }
+  const [t, u, added] = [low ? gpu.bind(low.t) : left, low ? gpu.bind(low.u) : right, bias ? gpu.bind(bias) : left]; // prettier-ignore
+  const more = {
+    t: t.base / 4,
+    tRow: (low?.t.strides[0] ?? 0) / 4,
+    u: u.base / 4,
+    uRow: (low?.u.strides[0] ?? 0) / 4,
+    r: low?.t.shape[1] ?? 0,
+    bias: added.base / 4,
+    biased: bias ? 1 : 0,
+  };
+  const bounds = [left, right, t, u, added, into];
   const count = sizeOf(batch.shape);
   const B_ALONG_K = alongK ? 1 : 0;
   gpu.about(product.a, product.b, product.out);
   if (gpu.tuning.subgroup === 8 && gpu.tuning.software && m > FEW_ROWS)
-    gpu.run(matmulSubgroup, { constants: { B_ALONG_K } }, [left, right, into], params, [Math.ceil(columns / 8), Math.ceil(m / 16), count]); // prettier-ignore
+    gpu.run(matmulSubgroup, { constants: { B_ALONG_K } }, bounds, { ...params, ...more }, [Math.ceil(columns / 8), Math.ceil(m / 16), count]); // prettier-ignore
   else {
     const [SLICES, COLUMNS] = gpu.tuning.software ? [1, 8] : [16, 8];
-    gpu.run(matmulRows, { constants: { B_ALONG_K, SLICES, COLUMNS } }, [left, right, into], params, [Math.ceil(columns / COLUMNS), Math.ceil(m / 4), count]); // prettier-ignore
+    gpu.run(matmulRows, { constants: { B_ALONG_K, SLICES, COLUMNS } }, bounds, { ...params, ...more }, [Math.ceil(columns / COLUMNS), Math.ceil(m / 4), count]); // prettier-ignore
   }
   if (!direct) {
-    if (accumulate) map(gpu, added, [product.out, out], [product.out], []);
+    if (accumulate) map(gpu, sum, [product.out, out], [product.out], []);
     else copyInto(gpu, out, product.out);
   }
   for (const { buffer } of fresh) gpu.memory.free(buffer as GpuTensorBuffer);
 }
-const added = e.scalarFn('f32', 2, 0, [e.add(e.input(0), e.input(1))]);
+const sum = e.scalarFn('f32', 2, 0, [e.add(e.input(0), e.input(1))]);
 
 /** Halves of a product whose matrices are larger than a binding may be. */
 function inParts(gpu: Gpu, product: Product): void {
