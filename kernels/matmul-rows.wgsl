@@ -1,4 +1,4 @@
-// out[b, i, j] = scale · Σ_k a[b, i, k] b[b, k, j] + Σ_l t[i, l] u[l, j] + bias[j] (+ out): products with few rows (generation), and all of them where an
+// out[b, i, j] = scale · Σ_k a[b, i, k] b[b, k, j] + bias[j] (+ out): products with few rows (generation), and all of them where an
 // adapter has neither fast workgroup memory nor subgroups.
 // A thread does 4 rows of 4 columns in registers. With SLICES > 1 a workgroup's threads share the terms of the same columns
 // between them and add up their sums in workgroup memory: so a matrix times a vector has work for a whole GPU.
@@ -21,11 +21,6 @@ struct Params {
   m: u32,
   k: u32, // terms
   columns: u32, // vectors of a row of out
-  t: u32, // the low-rank terms, where t has some: t's rows are as many as a's, u's as long as out's
-  tRow: u32,
-  u: u32,
-  uRow: u32,
-  r: u32, // terms, a multiple of 4
   bias: u32,
   biased: u32, // 1 where there is a bias
   accumulate: u32,
@@ -35,15 +30,13 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> t: array<vec4f>;
-@group(0) @binding(4) var<storage, read> u: array<vec4f>;
-@group(0) @binding(5) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
 var<workgroup> sums: array<vec4f, 4 * SLICES * COLUMNS>;
 
 fn put(at: u32, column: u32, sum: vec4f) {
-  var y = sum;
+  var y = p.scale * sum;
   if (p.biased != 0) {
     y += bias[p.bias + column];
   }
@@ -74,52 +67,38 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let last = p.m - 1;
   let atA = vec4u(u32(baseA)) + min(vec4u(row, row + 1, row + 2, row + 3), vec4u(last)) * p.aRow;
   var s = mat4x4f();
-  let atT = vec4u(p.t) + min(vec4u(row, row + 1, row + 2, row + 3), vec4u(last)) * p.tRow;
-  let atU = p.u + min(column, p.columns - 1);
-  let terms = (p.k + 3) / 4;
-  for (var at = slice; at < terms + p.r / 4; at += SLICES) {
-    var x: mat4x4f;
+  for (var k = 4 * slice; k < p.k; k += 4 * SLICES) {
+    let at = k / 4;
     var b0: vec4f;
     var b1: vec4f;
     var b2: vec4f;
     var b3: vec4f;
-    if (at >= terms) {
-      let l = at - terms;
-      x = mat4x4f(t[atT.x + l], t[atT.y + l], t[atT.z + l], t[atT.w + l]);
-      b0 = u[atU + 4 * l * p.uRow];
-      b1 = u[atU + (4 * l + 1) * p.uRow];
-      b2 = u[atU + (4 * l + 2) * p.uRow];
-      b3 = u[atU + (4 * l + 3) * p.uRow];
+    if (B_ALONG_K) {
+      let c0 = b[atB + at];
+      let c1 = b[atB + p.bRow + at];
+      let c2 = b[atB + 2 * p.bRow + at];
+      let c3 = b[atB + 3 * p.bRow + at];
+      b0 = vec4f(c0.x, c1.x, c2.x, c3.x);
+      b1 = vec4f(c0.y, c1.y, c2.y, c3.y);
+      b2 = vec4f(c0.z, c1.z, c2.z, c3.z);
+      b3 = vec4f(c0.w, c1.w, c2.w, c3.w);
     } else {
-      x[0] = p.scale * a[atA.x + at];
-      if (last > 0) {
-        x[1] = p.scale * a[atA.y + at];
-        x[2] = p.scale * a[atA.z + at];
-        x[3] = p.scale * a[atA.w + at];
-      }
-      if (B_ALONG_K) {
-        let c0 = b[atB + at];
-        let c1 = b[atB + p.bRow + at];
-        let c2 = b[atB + 2 * p.bRow + at];
-        let c3 = b[atB + 3 * p.bRow + at];
-        b0 = vec4f(c0.x, c1.x, c2.x, c3.x);
-        b1 = vec4f(c0.y, c1.y, c2.y, c3.y);
-        b2 = vec4f(c0.z, c1.z, c2.z, c3.z);
-        b3 = vec4f(c0.w, c1.w, c2.w, c3.w);
-      } else {
-        // a is 0 beyond its terms; there b's last row stands for those that are not there.
-        let end = p.k - 1;
-        b0 = b[atB + 4 * at * p.bRow];
-        b1 = b[atB + min(4 * at + 1, end) * p.bRow];
-        b2 = b[atB + min(4 * at + 2, end) * p.bRow];
-        b3 = b[atB + min(4 * at + 3, end) * p.bRow];
-      }
+      // a is 0 beyond its terms; there b's last row stands for those that are not there.
+      let end = p.k - 1;
+      b0 = b[atB + k * p.bRow];
+      b1 = b[atB + min(k + 1, end) * p.bRow];
+      b2 = b[atB + min(k + 2, end) * p.bRow];
+      b3 = b[atB + min(k + 3, end) * p.bRow];
     }
-    s[0] = fma(vec4f(x[0].w), b3, fma(vec4f(x[0].z), b2, fma(vec4f(x[0].y), b1, fma(vec4f(x[0].x), b0, s[0]))));
+    let a0 = a[atA.x + at];
+    s[0] = fma(vec4f(a0.w), b3, fma(vec4f(a0.z), b2, fma(vec4f(a0.y), b1, fma(vec4f(a0.x), b0, s[0]))));
     if (last > 0) {
-      s[1] = fma(vec4f(x[1].w), b3, fma(vec4f(x[1].z), b2, fma(vec4f(x[1].y), b1, fma(vec4f(x[1].x), b0, s[1]))));
-      s[2] = fma(vec4f(x[2].w), b3, fma(vec4f(x[2].z), b2, fma(vec4f(x[2].y), b1, fma(vec4f(x[2].x), b0, s[2]))));
-      s[3] = fma(vec4f(x[3].w), b3, fma(vec4f(x[3].z), b2, fma(vec4f(x[3].y), b1, fma(vec4f(x[3].x), b0, s[3]))));
+      let a1 = a[atA.y + at];
+      let a2 = a[atA.z + at];
+      let a3 = a[atA.w + at];
+      s[1] = fma(vec4f(a1.w), b3, fma(vec4f(a1.z), b2, fma(vec4f(a1.y), b1, fma(vec4f(a1.x), b0, s[1]))));
+      s[2] = fma(vec4f(a2.w), b3, fma(vec4f(a2.z), b2, fma(vec4f(a2.y), b1, fma(vec4f(a2.x), b0, s[2]))));
+      s[3] = fma(vec4f(a3.w), b3, fma(vec4f(a3.z), b2, fma(vec4f(a3.y), b1, fma(vec4f(a3.x), b0, s[3]))));
     }
   }
   let to = u32(baseOut) + row * p.outRow + column;

@@ -1,4 +1,4 @@
-// out[b, i, j] = scale · Σ_k a[b, i, k] b[b, k, j] + Σ_l t[i, l] u[l, j] + bias[j] (+ out), for adapters on which reading memory is dear and a subgroup is a
+// out[b, i, j] = scale · Σ_k a[b, i, k] b[b, k, j] + bias[j], or + out, for adapters on which reading memory is dear and a subgroup is a
 // vector of the processor (lavapipe): no workgroup memory, no barrier.
 // A workgroup is one subgroup of 8 and does 16 rows of 32 columns; a lane does 4 columns, in 16 registers of 4. For every 4
 // terms a lane reads 2 rows of a, which are handed round by broadcast.
@@ -6,6 +6,7 @@
 enable subgroups;
 
 const LANES = 8u; // of a subgroup
+override START: u32 = 0; // sums begin with 0 nothing, 1 the bias, 2 what is in out; both for scale 1
 override B_ALONG_K: bool = false; // b's columns lie in one piece, not its rows
 
 struct Params {
@@ -22,35 +23,25 @@ struct Params {
   m: u32,
   k: u32, // terms
   columns: u32, // vectors of a row of out
-  t: u32, // the low-rank terms, where t has some: t's rows are as many as a's, u's as long as out's
-  tRow: u32,
-  u: u32,
-  uRow: u32,
-  r: u32, // terms, a multiple of 4
   bias: u32,
-  biased: u32, // 1 where there is a bias
-  accumulate: u32,
   scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> t: array<vec4f>;
-@group(0) @binding(4) var<storage, read> u: array<vec4f>;
-@group(0) @binding(5) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
-fn put(at: u32, column: u32, inside: bool, sum: vec4f) {
+fn first(at: u32, bias: vec4f) -> vec4f {
+  if (START == 2) {
+    return out[at];
+  }
+  return bias;
+}
+fn put(at: u32, inside: bool, sum: vec4f) {
   if (inside) {
-    var y = sum;
-    if (p.biased != 0) {
-      y += bias[p.bias + column];
-    }
-    if (p.accumulate != 0) {
-      y += out[at];
-    }
-    out[at] = y;
+    out[at] = p.scale * sum;
   }
 }
 
@@ -71,64 +62,54 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let column = group.x * LANES + lane;
   // Beyond the edges the last row and column are done again, and not stored.
   let atB = u32(baseB) + min(column, p.columns - 1) * select(1u, 4 * p.bRow, B_ALONG_K);
+  let atOut = u32(baseOut) + min(column, p.columns - 1);
   let low = u32(baseA) + min(row + lane, p.m - 1) * p.aRow;
-  let lowT = p.t + min(row + lane, p.m - 1) * p.tRow;
-  let highT = p.t + min(row + LANES + lane, p.m - 1) * p.tRow;
-  let atU = p.u + min(column, p.columns - 1);
   let high = u32(baseA) + min(row + LANES + lane, p.m - 1) * p.aRow;
-  var s0 = vec4f();
-  var s1 = vec4f();
-  var s2 = vec4f();
-  var s3 = vec4f();
-  var s4 = vec4f();
-  var s5 = vec4f();
-  var s6 = vec4f();
-  var s7 = vec4f();
-  var s8 = vec4f();
-  var s9 = vec4f();
-  var s10 = vec4f();
-  var s11 = vec4f();
-  var s12 = vec4f();
-  var s13 = vec4f();
-  var s14 = vec4f();
-  var s15 = vec4f();
-  let terms = (p.k + 3) / 4;
-  for (var at = 0u; at < terms + p.r / 4; at++) {
-    var a0: vec4f;
-    var a1: vec4f;
+  var start = vec4f();
+  if (START == 1) {
+    start = bias[p.bias + min(column, p.columns - 1)];
+  }
+  var s0 = first(atOut + min(row + 0, p.m - 1) * p.outRow, start);
+  var s1 = first(atOut + min(row + 1, p.m - 1) * p.outRow, start);
+  var s2 = first(atOut + min(row + 2, p.m - 1) * p.outRow, start);
+  var s3 = first(atOut + min(row + 3, p.m - 1) * p.outRow, start);
+  var s4 = first(atOut + min(row + 4, p.m - 1) * p.outRow, start);
+  var s5 = first(atOut + min(row + 5, p.m - 1) * p.outRow, start);
+  var s6 = first(atOut + min(row + 6, p.m - 1) * p.outRow, start);
+  var s7 = first(atOut + min(row + 7, p.m - 1) * p.outRow, start);
+  var s8 = first(atOut + min(row + 8, p.m - 1) * p.outRow, start);
+  var s9 = first(atOut + min(row + 9, p.m - 1) * p.outRow, start);
+  var s10 = first(atOut + min(row + 10, p.m - 1) * p.outRow, start);
+  var s11 = first(atOut + min(row + 11, p.m - 1) * p.outRow, start);
+  var s12 = first(atOut + min(row + 12, p.m - 1) * p.outRow, start);
+  var s13 = first(atOut + min(row + 13, p.m - 1) * p.outRow, start);
+  var s14 = first(atOut + min(row + 14, p.m - 1) * p.outRow, start);
+  var s15 = first(atOut + min(row + 15, p.m - 1) * p.outRow, start);
+  for (var k = 0u; k < p.k; k += 4) {
+    let at = k / 4;
     var b0: vec4f;
     var b1: vec4f;
     var b2: vec4f;
     var b3: vec4f;
-    if (at >= terms) {
-      let l = at - terms;
-      a0 = t[lowT + l];
-      a1 = t[highT + l];
-      b0 = u[atU + 4 * l * p.uRow];
-      b1 = u[atU + (4 * l + 1) * p.uRow];
-      b2 = u[atU + (4 * l + 2) * p.uRow];
-      b3 = u[atU + (4 * l + 3) * p.uRow];
+    if (B_ALONG_K) {
+      let c0 = b[atB + at];
+      let c1 = b[atB + p.bRow + at];
+      let c2 = b[atB + 2 * p.bRow + at];
+      let c3 = b[atB + 3 * p.bRow + at];
+      b0 = vec4f(c0.x, c1.x, c2.x, c3.x);
+      b1 = vec4f(c0.y, c1.y, c2.y, c3.y);
+      b2 = vec4f(c0.z, c1.z, c2.z, c3.z);
+      b3 = vec4f(c0.w, c1.w, c2.w, c3.w);
     } else {
-      a0 = p.scale * a[low + at];
-      a1 = p.scale * a[high + at];
-      if (B_ALONG_K) {
-        let c0 = b[atB + at];
-        let c1 = b[atB + p.bRow + at];
-        let c2 = b[atB + 2 * p.bRow + at];
-        let c3 = b[atB + 3 * p.bRow + at];
-        b0 = vec4f(c0.x, c1.x, c2.x, c3.x);
-        b1 = vec4f(c0.y, c1.y, c2.y, c3.y);
-        b2 = vec4f(c0.z, c1.z, c2.z, c3.z);
-        b3 = vec4f(c0.w, c1.w, c2.w, c3.w);
-      } else {
-        // a is 0 beyond its terms; there b's last row stands for those that are not there.
-        let last = p.k - 1;
-        b0 = b[atB + 4 * at * p.bRow];
-        b1 = b[atB + min(4 * at + 1, last) * p.bRow];
-        b2 = b[atB + min(4 * at + 2, last) * p.bRow];
-        b3 = b[atB + min(4 * at + 3, last) * p.bRow];
-      }
+      // a is 0 beyond its terms; there b's last row stands for those that are not there.
+      let last = p.k - 1;
+      b0 = b[atB + k * p.bRow];
+      b1 = b[atB + min(k + 1, last) * p.bRow];
+      b2 = b[atB + min(k + 2, last) * p.bRow];
+      b3 = b[atB + min(k + 3, last) * p.bRow];
     }
+    let a0 = a[low + at];
+    let a1 = a[high + at];
     var x: vec4f;
     x = subgroupBroadcast(a0, 0);
     s0 = fma(vec4f(x.w), b3, fma(vec4f(x.z), b2, fma(vec4f(x.y), b1, fma(vec4f(x.x), b0, s0))));
@@ -165,20 +146,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   }
   let to = u32(baseOut) + row * p.outRow + column;
   let inside = column < p.columns;
-  put(to + 0 * p.outRow, column, inside && row + 0 < p.m, s0);
-  put(to + 1 * p.outRow, column, inside && row + 1 < p.m, s1);
-  put(to + 2 * p.outRow, column, inside && row + 2 < p.m, s2);
-  put(to + 3 * p.outRow, column, inside && row + 3 < p.m, s3);
-  put(to + 4 * p.outRow, column, inside && row + 4 < p.m, s4);
-  put(to + 5 * p.outRow, column, inside && row + 5 < p.m, s5);
-  put(to + 6 * p.outRow, column, inside && row + 6 < p.m, s6);
-  put(to + 7 * p.outRow, column, inside && row + 7 < p.m, s7);
-  put(to + 8 * p.outRow, column, inside && row + 8 < p.m, s8);
-  put(to + 9 * p.outRow, column, inside && row + 9 < p.m, s9);
-  put(to + 10 * p.outRow, column, inside && row + 10 < p.m, s10);
-  put(to + 11 * p.outRow, column, inside && row + 11 < p.m, s11);
-  put(to + 12 * p.outRow, column, inside && row + 12 < p.m, s12);
-  put(to + 13 * p.outRow, column, inside && row + 13 < p.m, s13);
-  put(to + 14 * p.outRow, column, inside && row + 14 < p.m, s14);
-  put(to + 15 * p.outRow, column, inside && row + 15 < p.m, s15);
+  put(to + 0 * p.outRow, inside && row + 0 < p.m, s0);
+  put(to + 1 * p.outRow, inside && row + 1 < p.m, s1);
+  put(to + 2 * p.outRow, inside && row + 2 < p.m, s2);
+  put(to + 3 * p.outRow, inside && row + 3 < p.m, s3);
+  put(to + 4 * p.outRow, inside && row + 4 < p.m, s4);
+  put(to + 5 * p.outRow, inside && row + 5 < p.m, s5);
+  put(to + 6 * p.outRow, inside && row + 6 < p.m, s6);
+  put(to + 7 * p.outRow, inside && row + 7 < p.m, s7);
+  put(to + 8 * p.outRow, inside && row + 8 < p.m, s8);
+  put(to + 9 * p.outRow, inside && row + 9 < p.m, s9);
+  put(to + 10 * p.outRow, inside && row + 10 < p.m, s10);
+  put(to + 11 * p.outRow, inside && row + 11 < p.m, s11);
+  put(to + 12 * p.outRow, inside && row + 12 < p.m, s12);
+  put(to + 13 * p.outRow, inside && row + 13 < p.m, s13);
+  put(to + 14 * p.outRow, inside && row + 14 < p.m, s14);
+  put(to + 15 * p.outRow, inside && row + 15 < p.m, s15);
 }

@@ -55,7 +55,7 @@ export interface Op<A = unknown> {
   readonly window?: boolean;
   /** No output depends smoothly on an input (comparisons, argmax). */
   readonly discrete?: boolean;
-  /** The backend's optional kernel that equals the composition. */
+  /** The backend's optional kernel that equals the composition, or the calls of `run`. */
   readonly fused?: string;
 }
 
@@ -116,13 +116,12 @@ export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): rea
   backend.label?.(op.name, currentPath());
   if (op.view) outputs = [alias(inputs[0]!, op.view(inputs[0]!.view, attrs))];
   else if (op.run) {
-    outputs = allocate();
-    op.run(backend, inputs.map((x) => x.view), outputs.map((y) => y.view), attrs); // prettier-ignore
+    outputs =
+      fusedOutputs(op, inputs, attrs, backend, allocate) ?? ran(op, inputs, attrs, backend, allocate());
   } else {
     if (tracked && !op.vjp) return composite(() => toList(op.compose!(inputs, attrs)));
     outputs = fusedOutputs(op, inputs, attrs, backend, allocate) ?? composed(op, inputs, attrs);
   }
-  if (!op.view && !op.compose) observer?.(op.name, inputs, outputs, currentPath());
   if (tracked) {
     const all = [...inputs, ...outputs];
     const versions = all.map((t) => t.hold.memory.version);
@@ -145,6 +144,18 @@ export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): rea
 }
 
 const toList = (y: Tensor | readonly Tensor[]): readonly Tensor[] => (Array.isArray(y) ? y : [y as Tensor]);
+
+function ran<A>(
+  op: Op<A>,
+  inputs: readonly Tensor[],
+  attrs: A,
+  backend: Backend,
+  outputs: readonly Tensor[],
+): readonly Tensor[] {
+  op.run!(backend, inputs.map((x) => x.view), outputs.map((y) => y.view), attrs); // prettier-ignore
+  observer?.(op.name, inputs, outputs, currentPath());
+  return outputs;
+}
 
 function composed<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): readonly Tensor[] {
   return composite(() =>

@@ -44,7 +44,7 @@ export const dropoutOp: Op<DropoutAttrs> = defineOp({
   }),
   out: ([x]) => (wantFloat('dropout', x!), like(x!)),
   compose: ([x], attrs) => drop(x!, attrs),
-  vjp: ({ g, attrs }) => drop(g, attrs), // the same key gives the same mask: nothing is kept for the backward walk
+  vjp: ({ g, attrs }) => apply(dropoutOp, [g], attrs), // the same key gives the same mask: nothing is kept for the backward walk
   fused: 'dropout',
 });
 

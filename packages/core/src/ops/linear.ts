@@ -61,6 +61,7 @@ export const linearOp: Op<object> = defineOp({
     ({ g, x }) => weightGradient(g, x[0]!, x[1]!),
     ({ g }) => g, // summed to [out] in grad.ts
   ],
+  fused: 'linear',
 });
 
 /** y = x Wᵀ + b for x [..., in], weight [out, in], bias [out] → [..., out]. */

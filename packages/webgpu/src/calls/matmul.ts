@@ -73,14 +73,20 @@ function choose(gpu: Gpu, product: Product): void {
   else vectors(gpu, n < NARROW && n < m ? flipped(product) : product);
 }
 
-/** A product with low-rank terms or a bias, in one pass over its result; false if this adapter has no kernel for it. */
+/**
+ * A product with low-rank terms and a bias; false if it is too large. On GPUs in one pass over the result; on the processor a
+ * second one costs less than a longer loop in registers.
+ */
 export function lowRankMatmul(gpu: Gpu, product: Product): boolean {
   const { a, b, out, m, n, low, bias } = product;
   const views = [a, b, out, ...(low ? [low.t, low.u] : []), ...(bias ? [bias] : [])];
   const most = gpu.device.limits.maxComputeWorkgroupsPerDimension;
   if (Math.max(m, n) / 4 > most || !views.every((v) => v.buffer.type === 'f32' && gpu.fits(v))) return false;
   if (!gpu.tuning.software && Math.min(m, n) > FEW_ROWS) tiled(gpu, product, NO_BATCH);
-  else vectors(gpu, product);
+  else {
+    vectors(gpu, product);
+    if (low) choose(gpu, { a: low.t, b: low.u, out, m, n, k: low.t.shape[1], scale: 1, accumulate: true });
+  }
   return true;
 }
 const NO_BATCH: Batch = { shape: [], strides: [[], [], []] };
@@ -158,7 +164,7 @@ const by4 = (v: View, ...strides: number[]): boolean =>
 
 /** A product of vectors of 4: factors and result that do not lie so go through memory in which they do. */
 function vectors(gpu: Gpu, product: Product): void {
-  const { m, n, k, scale, accumulate, low } = product;
+  const { m, n, k, scale, accumulate } = product;
   const fresh: View[] = [];
   const padded = (v: View, rows: number, columns: number): View => {
     const copy = freshView(gpu, [...v.shape.slice(0, -2), rows, columns], 'f32');
@@ -179,7 +185,10 @@ function vectors(gpu: Gpu, product: Product): void {
     copyInto(gpu, product.b, b);
   }
   const [outRow, outColumn] = out.strides.slice(-2);
-  const direct = outColumn === 1 && n % 4 === 0 && by4(out, outRow);
+  const registers = gpu.tuning.subgroup === 8 && gpu.tuning.software && m > FEW_ROWS;
+  // The kernel in registers begins its sums with what is added, which must then not be scaled.
+  const startable = !registers || !accumulate || (scale === 1 && !product.bias);
+  const direct = outColumn === 1 && n % 4 === 0 && by4(out, outRow) && startable;
   if (!direct) out = padded(out, m, up4(n));
   const batch = collapse(out.shape.slice(0, -2), [a, b, out].map((v) => v.strides.slice(0, -2))); // prettier-ignore
   const [left, right, into] = [a, b, out].map((v) => gpu.bind(v));
@@ -195,7 +204,6 @@ function vectors(gpu: Gpu, product: Product): void {
     m,
     k,
     columns,
-    accumulate: direct && accumulate ? 1 : 0,
     scale,
   };
   let { bias } = product;
@@ -203,25 +211,22 @@ function vectors(gpu: Gpu, product: Product): void {
     bias = padded({ ...bias, shape: [1, n], strides: [0, bias.strides[0]] }, 1, up4(n));
     copyInto(gpu, { ...product.bias!, shape: [1, n], strides: [0, product.bias!.strides[0]] }, bias);
   }
-  const [t, u, added] = [low ? gpu.bind(low.t) : left, low ? gpu.bind(low.u) : right, bias ? gpu.bind(bias) : left]; // prettier-ignore
-  const more = {
-    t: t.base / 4,
-    tRow: (low?.t.strides[0] ?? 0) / 4,
-    u: u.base / 4,
-    uRow: (low?.u.strides[0] ?? 0) / 4,
-    r: low?.t.shape[1] ?? 0,
-    bias: added.base / 4,
-    biased: bias ? 1 : 0,
-  };
-  const bounds = [left, right, t, u, added, into];
+  const added = bias ? gpu.bind(bias) : left;
+  const bounds = [left, right, added, into];
   const count = sizeOf(batch.shape);
   const B_ALONG_K = alongK ? 1 : 0;
   gpu.about(product.a, product.b, product.out);
-  if (gpu.tuning.subgroup === 8 && gpu.tuning.software && m > FEW_ROWS)
-    gpu.run(matmulSubgroup, { constants: { B_ALONG_K } }, bounds, { ...params, ...more }, [Math.ceil(columns / 8), Math.ceil(m / 16), count]); // prettier-ignore
-  else {
+  const onto = direct && accumulate;
+  const at = { bias: added.base / 4 };
+  if (registers) {
+    const constants = { B_ALONG_K, START: bias ? 1 : onto ? 2 : 0 };
+    const grid = [Math.ceil(columns / 8), Math.ceil(m / 16), count] as const;
+    gpu.run(matmulSubgroup, { constants }, bounds, { ...params, ...at }, grid);
+  } else {
     const [SLICES, COLUMNS] = gpu.tuning.software ? [1, 8] : [16, 8];
-    gpu.run(matmulRows, { constants: { B_ALONG_K, SLICES, COLUMNS } }, bounds, { ...params, ...more }, [Math.ceil(columns / COLUMNS), Math.ceil(m / 4), count]); // prettier-ignore
+    const more = { ...at, biased: bias ? 1 : 0, accumulate: onto ? 1 : 0 };
+    const grid = [Math.ceil(columns / COLUMNS), Math.ceil(m / 4), count] as const;
+    gpu.run(matmulRows, { constants: { B_ALONG_K, SLICES, COLUMNS } }, bounds, { ...params, ...more }, grid);
   }
   if (!direct) {
     if (accumulate) map(gpu, sum, [product.out, out], [product.out], []);

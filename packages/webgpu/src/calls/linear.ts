@@ -15,6 +15,19 @@ import { along } from './parts.ts';
 
 const up4 = (n: number): number => Math.ceil(n / 4) * 4;
 
+/** y = W x + b, the bias added as the product is stored. */
+export const linear = (gpu: Gpu): Record<string, FusedKernel> => ({
+  linear([x, weight, bias], [y]) {
+    const [n, k] = weight.shape;
+    const m = sizeOf(x.shape.slice(0, -1));
+    const a = reshapeView(x, [m, k]);
+    const out = reshapeView(y, [m, n]);
+    if (!bias || m * n * k === 0 || !a || !out) return false; // a product like any other
+    const b = permuteView(weight, [1, 0]);
+    return lowRankMatmul(gpu, { a, b, out, m, n, k, scale: 1, accumulate: false, bias });
+  },
+});
+
 /**
  * y = W x + b + Σ s B (A z) in one pass over y: with t = s A z of all branches side by side, and u = Bᵀ of each below the
  * others, in its columns and 0 elsewhere, it is one product with longer rows, [x t] [W; u].
