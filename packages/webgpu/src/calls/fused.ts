@@ -1,8 +1,14 @@
 import type { FusedKernel } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
+import { crossEntropy } from './cross-entropy.ts';
+import { dropout } from './dropout.ts';
+import { norm } from './norm.ts';
 import { softmax } from './softmax.ts';
 
 /** The ops that have kernels of their own. What these do not take runs as it is composed. */
 export const fused = (gpu: Gpu): Readonly<Record<string, FusedKernel>> => ({
   ...softmax(gpu),
+  ...norm(gpu),
+  ...crossEntropy(gpu),
+  ...dropout(gpu),
 });

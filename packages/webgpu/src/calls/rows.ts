@@ -1,7 +1,6 @@
 /** Tensors as rows along their last axis: what softmax, the norms and cross-entropy share. */
 import { bytesOf, collapse, sizeOf, type View } from '@bax/core';
 import type { Bound, Gpu } from '../gpu.ts';
-import type { Variant } from '../kernel.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
 import { copyInto, copyOf, freshView } from './map.ts';
 
@@ -17,21 +16,24 @@ export interface Rows {
 export interface Split {
   /** Rows of the first input. */
   readonly rows: number;
-  /** Elements of a row, as T. */
+  /** Elements of a row, and how many T they are. */
+  readonly n: number;
   readonly columns: number;
-  readonly variant: Variant<'WIDTH' | 'TEAM' | 'SIZE'> & { readonly constants: object };
+  readonly T: 'f32' | 'vec4f';
+  readonly constants: { readonly WIDTH: number; readonly TEAM: number; readonly SIZE: number };
   readonly workgroups: number;
 }
 
 /**
  * Calls `run` with the inputs and then the outputs as rows. Those that do not lie so, and inputs that share a buffer with
- * an output, go through copies. False if there is something that is no f32, or empty, or larger than a binding.
+ * an output, go through copies. T is vec4f where all allow it and `widest` does. False if there is something that is no f32, or empty, or larger than a binding.
  */
 export function onRows(
   gpu: Gpu,
   inputs: readonly View[],
   outputs: readonly View[],
   run: (split: Split, ...rows: readonly Rows[]) => void,
+  widest: 1 | 4 = 4,
 ): boolean {
   if (![...inputs, ...outputs].every((v) => isTaken(gpu, v))) return false;
   const fresh: View[] = [];
@@ -44,10 +46,11 @@ export function onRows(
   const bounds = all.map((v) => gpu.bind(v));
   const steps = all.map((v) => rowStep(v)!);
   const n = inputs[0].shape.at(-1)!;
-  const width = [n, ...steps, ...bounds.map(({ base }) => base)].every((x) => x % 4 === 0) ? 4 : 1;
+  const fours = [n, ...steps, ...bounds.map(({ base }) => base)].every((x) => x % 4 === 0);
+  const width = fours ? widest : 1;
   const rows = bounds.map((bound, i): Rows => ({ bound, at: bound.base / width, step: steps[i] / width }));
   gpu.about(...inputs);
-  run(splitOf(gpu, sizeOf(inputs[0].shape) / n, n / width, width), ...rows);
+  run(splitOf(gpu, sizeOf(inputs[0].shape) / n, n, width), ...rows);
   results.forEach((v, i) => v !== outputs[i] && copyInto(gpu, v, outputs[i]));
   for (const { buffer } of fresh) gpu.memory.free(buffer as GpuTensorBuffer);
   return true;
@@ -67,13 +70,16 @@ function rowStep({ shape, strides }: View): number | undefined {
 }
 
 /** A row is done by one thread where threads run one after the other, else by as many as keep busy with it. */
-function splitOf(gpu: Gpu, rows: number, columns: number, WIDTH: number): Split {
+function splitOf(gpu: Gpu, rows: number, n: number, WIDTH: 1 | 4): Split {
+  const columns = n / WIDTH;
   const TEAM = gpu.tuning.software ? 1 : columns <= 128 ? 32 : 256;
   const SIZE = Math.max(64, TEAM);
   return {
     rows,
+    n,
     columns,
-    variant: { constants: { WIDTH, TEAM, SIZE }, T: WIDTH === 4 ? 'vec4f' : 'f32' },
+    T: WIDTH === 4 ? 'vec4f' : 'f32',
+    constants: { WIDTH, TEAM, SIZE },
     workgroups: Math.ceil((rows * TEAM) / SIZE),
   };
 }

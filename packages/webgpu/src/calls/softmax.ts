@@ -8,16 +8,15 @@ const forward =
   (gpu: Gpu, LOG: number): FusedKernel =>
   ([x], [y], attrs) =>
     (attrs as Axis).axis === x.shape.length - 1 &&
-    onRows(gpu, [x], [y], ({ rows, columns, variant, workgroups }, x, y) => {
+    onRows(gpu, [x], [y], ({ rows, columns, T, constants, workgroups }, x, y) => {
       const params = { rows, columns, x: x.at, xRow: x.step, y: y.at, yRow: y.step };
-      const constants = { ...variant.constants, LOG };
-      gpu.run(kernel, { ...variant, constants }, [x.bound, y.bound], params, workgroups);
+      gpu.run(kernel, { T, constants: { ...constants, LOG } }, [x.bound, y.bound], params, workgroups);
     });
 const gradient =
   (gpu: Gpu, LOG: number): FusedKernel =>
   ([g, y], [dx], attrs) =>
     (attrs as Axis).axis === y.shape.length - 1 &&
-    onRows(gpu, [g, y], [dx], ({ rows, columns, variant, workgroups }, g, y, dx) => {
+    onRows(gpu, [g, y], [dx], ({ rows, columns, T, constants, workgroups }, g, y, dx) => {
       const params = {
         rows,
         columns,
@@ -28,8 +27,13 @@ const gradient =
         dx: dx.at,
         dxRow: dx.step,
       };
-      const constants = { ...variant.constants, LOG };
-      gpu.run(gradKernel, { ...variant, constants }, [g.bound, y.bound, dx.bound], params, workgroups);
+      gpu.run(
+        gradKernel,
+        { T, constants: { ...constants, LOG } },
+        [g.bound, y.bound, dx.bound],
+        params,
+        workgroups,
+      );
     });
 
 export const softmax = (gpu: Gpu): Record<string, FusedKernel> => ({
