@@ -1,21 +1,21 @@
 // y = x / (1 − p) where element e's random word, word e % 2 of Threefry's block e / 2 under the key, is at least p; else 0:
-// the bits of random.wgsl, of which the upper 24 are compared. x, y [count].
-// A thread does one block: two elements.
+// the bits of random.wgsl, of which the upper 24 are compared. x, y [n].
+// A thread does two blocks: four elements, of which those behind the n-th are of no use.
 
 override SIZE: u32 = 64;
 
 struct Params {
   key: vec2u,
-  count: u32,
+  count: u32, // n / 4, rounded up
   least: u32, // p · 2²⁴
   scale: f32, // 1 / (1 − p)
-  x: u32, // where x begins
+  x: u32, // where x begins, in fours
   y: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 
 fn rotate(x: u32, by: u32) -> u32 {
   return (x << by) | (x >> (32 - by));
@@ -48,12 +48,10 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let block = (group.y * groups.x + group.x) * SIZE + local;
-  let words = threefry(p.key, block);
-  for (var i = 0u; i < 2; i++) {
-    let e = 2 * block + i;
-    if (e < p.count) {
-      y[p.y + e] = select(0, x[p.x + e] * p.scale, (words[i] >> 8) >= p.least);
-    }
+  let i = (group.y * groups.x + group.x) * SIZE + local;
+  if (i >= p.count) {
+    return;
   }
+  let words = vec4u(threefry(p.key, 2 * i), threefry(p.key, 2 * i + 1));
+  y[p.y + i] = select(vec4f(0), x[p.x + i] * p.scale, (words >> vec4u(8)) >= vec4u(p.least));
 }

@@ -8,23 +8,31 @@ const SIZE = 64;
 
 export const dropout = (gpu: Gpu): Record<string, FusedKernel> => ({
   dropout([x], [y], attrs) {
-    const count = sizeOf(x.shape);
-    if (x.buffer.type !== 'f32' || count === 0 || !isContiguous(y)) return false;
-    if (!gpu.fits(x) || !gpu.fits(y)) return false;
+    const n = sizeOf(x.shape);
+    if (x.buffer.type !== 'f32' || n === 0 || !gpu.fits(x) || !gpu.fits(y)) return false;
+    // Fours throughout: y's last ones may reach beyond its end, where its buffer is padded.
+    if (!isContiguous(y) || y.offset % 4 !== 0 || y.offset + n < y.buffer.length) return false;
     const { p, key } = attrs as DropoutAttrs;
-    const copy = isContiguous(x) && x.buffer !== y.buffer ? undefined : copyOf(gpu, x);
-    const [from, to] = [gpu.bind(copy ?? x), gpu.bind(y)];
-    const params = {
-      key,
-      count,
-      least: Math.round(p * 2 ** 24),
-      scale: 1 / (1 - p),
-      x: from.base,
-      y: to.base,
-    };
+    const lies = isContiguous(x) && x.offset % 4 === 0 && x.buffer !== y.buffer;
+    const source = lies ? x : copyOf(gpu, x);
+    const [from, to] = [gpu.bind(source), gpu.bind(y)];
+    const count = Math.ceil(n / 4);
     gpu.about(x);
-    gpu.run(kernel, { constants: { SIZE } }, [from, to], params, Math.ceil(count / 2 / SIZE));
-    if (copy) gpu.memory.free(copy.buffer as GpuTensorBuffer);
+    gpu.run(
+      kernel,
+      { constants: { SIZE } },
+      [from, to],
+      {
+        key,
+        count,
+        least: Math.round(p * 2 ** 24),
+        scale: 1 / (1 - p),
+        x: from.base / 4,
+        y: to.base / 4,
+      },
+      Math.ceil(count / SIZE),
+    );
+    if (!lies) gpu.memory.free(source.buffer as GpuTensorBuffer);
     return true;
   },
 });
