@@ -11,6 +11,7 @@ import {
   gpuCases,
   type Input,
   LENGTHS,
+  onNarrowGrids,
   reals,
 } from '../support/fused.ts';
 
@@ -38,8 +39,10 @@ onEveryBackend((on) => {
       for (const rows of [1, 63, 64, 65, 255, 256, 257, 5000])
         await assertNear(on.backend, name, inputsOf(name, rows, 5), attrs);
     });
-    it('of more rows than there are workgroups in one dimension', async () => {
-      await assertNear(on.backend, name, inputsOf(name, 140_001, 2), attrs);
+    it('on more rows than there are workgroups in one dimension', async () => {
+      await onNarrowGrids(on.backend, async () => {
+        for (const n of [3, 4]) await assertNear(on.backend, name, inputsOf(name, 1000, n), attrs);
+      });
     });
     it('of huge logits', async () => {
       for (const shift of [1e4, -1e4])
@@ -55,7 +58,7 @@ onEveryBackend((on) => {
       for (const strange of [10, -1, 2 ** 30]) {
         const off = inputs.with(-1, { ...labels, data: Int32Array.from(labels.data).fill(strange, 0, 1) });
         const without = inputs.with(-1, { ...labels, data: Int32Array.from(labels.data).fill(-100, 0, 1) });
-        const count = labels.data.reduce((sum, t) => sum + (t === -100 ? 0 : 1), 0);
+        const count = Array.from(labels.data).filter((t) => t !== -100).length;
         const expected =
           name === 'crossEntropyGrad'
             ? await exact(name, off, attrs)

@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { onEveryBackend } from '../../support/backends.ts';
-import { assertNear, assertSteady, fused, gpuCases, type Input, LENGTHS, reals } from '../support/fused.ts';
+import {
+  assertNear,
+  assertSteady,
+  fused,
+  gpuCases,
+  type Input,
+  LENGTHS,
+  onNarrowGrids,
+  reals,
+} from '../support/fused.ts';
 
 const inputsOf = (name: string, shape: readonly number[], scale = 2, shift = 1): Input[] => {
   const [x, line] = [reals(shape, scale, shift), reals(shape.slice(-1))];
@@ -20,7 +29,9 @@ onEveryBackend((on) => {
         await assertNear(on.backend, name, inputsOf(name, [rows, 12]), eps);
     });
     it('on more rows than there are workgroups in one dimension', async () => {
-      await assertNear(on.backend, name, inputsOf(name, [140_001, 3]), { eps: 1e-2 });
+      await onNarrowGrids(on.backend, async () => {
+        for (const n of [3, 4]) await assertNear(on.backend, name, inputsOf(name, [1000, n]), { eps: 1e-2 });
+      });
     });
     it('adds eps to the variance, under the root', async () => {
       for (const scale of [1e-3, 1e-2, 1])

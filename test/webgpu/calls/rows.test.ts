@@ -1,5 +1,5 @@
 /** How tensors become rows: whatever their strides, beside what else is in their buffers, and where they are too large. */
-import { assertSameBits, assertWithin } from '@bax/check';
+import { assertWithin } from '@bax/check';
 import { alias, type Backend, expand, fromHost, permute, rowMajor, sizeOf, sliceView, softmax, type Tensor, type View } from '@bax/core'; // prettier-ignore
 import { webgpu } from '@bax/webgpu';
 import { describe, expect, it } from 'vitest';

@@ -9,9 +9,11 @@ import {
   type Op,
   ops,
   scope,
+  sizeOf,
   type Tensor,
 } from '@bax/core';
 import { cpu } from '@bax/cpu';
+import type { WebGpuBackend } from '@bax/webgpu';
 import { expect } from 'vitest';
 import { backendCases } from '../../support/backends.ts';
 
@@ -101,6 +103,23 @@ export async function assertSteady(
   for (let i = 0; i < 20; i++) {
     if (i % 5 === 0) poison(backend);
     assertSameBits(await fused(backend, name, inputs, attrs), first, `${name}, again`);
+  }
+}
+
+/** Runs `f` as if the device allowed but seven workgroups in one dimension, where 65,535 would take long. */
+export async function onNarrowGrids(backend: Backend, f: () => Promise<unknown>): Promise<void> {
+  const { device } = backend as WebGpuBackend;
+  const { limits } = device;
+  const set = (value: object): unknown =>
+    Object.defineProperty(device, 'limits', { value, configurable: true });
+  set({
+    maxComputeWorkgroupsPerDimension: 7,
+    minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
+  });
+  try {
+    await f();
+  } finally {
+    set(limits);
   }
 }
 
