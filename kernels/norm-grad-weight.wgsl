@@ -14,7 +14,6 @@ struct Params {
   gRow: i32, // from row to row
   x: i32,
   xRow: i32,
-  sums: i32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -41,5 +40,5 @@ fn main(
     let centred = x[p.x + i32(row) * p.xRow + c] - T(moments.x) - T(moments.y);
     sum += g[p.g + i32(row) * p.gRow + c] * centred * T(moments.z);
   }
-  sums[p.sums + i32(i)] = sum;
+  sums[i] = sum;
 }

@@ -112,6 +112,12 @@ it('what is larger than a binding may be is left to the composition', async () =
   const sums = new Float32Array(40);
   ((await softmax(x).data()) as Float32Array).forEach((v, i) => (sums[Math.floor(i / 100)] += v));
   assertWithin(sums, new Float32Array(40).fill(1), 1e-5, 'sums of rows');
+  // What is known of each row is more than short rows are.
+  const [short, line] = [
+    { ...x.view, shape: [300, 1], strides: [1, 1] },
+    { ...y.view, shape: [1], strides: [1] },
+  ];
+  expect(backend.fused!.layerNormGradWeight([short, short], [line], { eps: 1 })).toBe(false);
   // A row of it is not.
   const row = { ...x.view, shape: [1, 100], offset: 1500 };
   const to = { ...y.view, shape: [1, 100], offset: 1500 };

@@ -34,15 +34,15 @@ export const crossEntropy = (gpu: Gpu): Record<string, FusedKernel> => ({
     withTargets(gpu, targets, attrs as CrossEntropyAttrs, (labels, count, ignore) =>
       onRows(
         gpu,
-        [logits],
+        [logits, { ...g, shape: [1], strides: [1] }],
         [dx],
-        ({ rows, n, constants: { TEAM, SIZE }, workgroups }, x, dx) => {
-          const [from, at, of] = [g, labels, count].map((v) => gpu.bind(v));
+        ({ rows, n, constants: { TEAM, SIZE }, workgroups }, x, g, dx) => {
+          const [at, of] = [gpu.bind(labels), gpu.bind(count)];
           const params = {
             rows,
             columns: n,
             ignore,
-            g: from.base,
+            g: g.at,
             x: x.at,
             xRow: x.step,
             targets: at.base,
@@ -52,7 +52,7 @@ export const crossEntropy = (gpu: Gpu): Record<string, FusedKernel> => ({
           gpu.run(
             gradKernel,
             { constants: { TEAM, SIZE } },
-            [from, x.bound, at, of, dx.bound],
+            [g.bound, x.bound, at, of, dx.bound],
             params,
             workgroups,
           );

@@ -1,4 +1,4 @@
-import type { FusedKernel, NormAttrs } from '@bax/core';
+import { type FusedKernel, type NormAttrs, sizeOf } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
 import {
@@ -14,6 +14,8 @@ import { onRows } from './rows.ts';
 const SIZE = 64;
 /** Rows whose gradients of the weight one thread sums. */
 const CHUNK = 64;
+/** Bytes of what is known of a row. */
+const STATISTICS = 16;
 
 /** CENTRED: whether it subtracts the mean, as layerNorm does and rmsNorm does not. */
 const of = (gpu: Gpu, name: string, CENTRED: number): Record<string, FusedKernel> => ({
@@ -57,6 +59,7 @@ const of = (gpu: Gpu, name: string, CENTRED: number): Record<string, FusedKernel
       );
     }),
   [`${name}GradWeight`]: ([g, x], [dw], attrs) =>
+    (sizeOf(x.shape) / dw.shape[0]) * STATISTICS <= gpu.maxBinding &&
     onRows(gpu, [g, x], [], ({ T, constants, workgroups, ...shape }, g, x) => {
       const { rows, columns, n } = shape;
       const statistics = freshView(gpu, [rows, 4], 'f32');
@@ -75,7 +78,7 @@ const of = (gpu: Gpu, name: string, CENTRED: number): Record<string, FusedKernel
         gradWeightKernel,
         { T, constants: { SIZE } },
         [g.bound, x.bound, moments, gpu.bind(sums)],
-        { rows, columns, chunk: CHUNK, count, g: g.at, gRow: g.step, x: x.at, xRow: x.step, sums: 0 },
+        { rows, columns, chunk: CHUNK, count, g: g.at, gRow: g.step, x: x.at, xRow: x.step },
         Math.ceil(count / SIZE),
       );
       reduce(gpu, 'sum', sums, { ...dw, shape: [1, n], strides: [0, ...dw.strides] });

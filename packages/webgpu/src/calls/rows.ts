@@ -26,7 +26,8 @@ export interface Split {
 
 /**
  * Calls `run` with the inputs and then the outputs as rows. Those that do not lie so, and inputs that share a buffer with
- * an output, go through copies. T is vec4f where all allow it and `widest` does. False if there is something that is no f32, or empty, or larger than a binding.
+ * an output, go through copies. T is vec4f where all of them and `widest` allow it. False, and nothing done, if one is no
+ * f32, is empty, or is larger than a binding.
  */
 export function onRows(
   gpu: Gpu,
