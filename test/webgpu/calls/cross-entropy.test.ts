@@ -21,6 +21,7 @@ const targets = (rows: number, n: number): Input => ({
   shape: [rows],
   data: Int32Array.from({ length: rows }, (_, i) => (i % 3 === 2 ? -100 : (i * 7) % n)),
 });
+const everyClass: Input = { shape: [30], data: Int32Array.from({ length: 30 }, (_, i) => i % 8) };
 const g: Input = { shape: [], data: Float32Array.of(-1.5) };
 const inputsOf = (name: string, rows: number, n: number, shift = 0): Input[] => [
   ...(name === 'crossEntropyGrad' ? [g] : []),
@@ -43,6 +44,9 @@ onEveryBackend((on) => {
       await onNarrowGrids(on.backend, async () => {
         for (const n of [3, 4]) await assertNear(on.backend, name, inputsOf(name, 1000, n), attrs);
       });
+    });
+    it('without the class that is to be ignored', async () => {
+      for (const ignoreIndex of [0, 3]) await assertNear(on.backend, name, inputsOf(name, 30, 8).with(-1, everyClass), { ignoreIndex }); // prettier-ignore
     });
     it('of huge logits', async () => {
       for (const shift of [1e4, -1e4])

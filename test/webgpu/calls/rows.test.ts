@@ -22,6 +22,7 @@ const flipped =
 const layouts: Record<string, { shape: number[]; as: Layout }> = {
   'rows of a wider tensor': { shape: [6, 20], as: part(1, 4, 12) },
   '… that begin at odd places': { shape: [6, 21], as: part(1, 5, 12) },
+  '… that are an odd number apart': { shape: [6, 21], as: part(1, 4, 12) },
   'every second row': { shape: [12, 12], as: part(0, 1, 6, 2) },
   'rows from the last to the first': { shape: [6, 12], as: flipped(0) },
   'backwards along the rows': { shape: [6, 12], as: flipped(1) },
@@ -55,6 +56,8 @@ onEveryBackend((on) => {
     const x = reals([3, 8], 2);
     for (const as of [part(0, 1, 8, 2), part(0, 3, 8)])
       await assertNear(on.backend, 'layerNorm', [x, { ...reals([20]), as }, { ...reals([20], 2), as }], { eps: 1e-5 }); // prettier-ignore
+    for (const as of [part(0, 1, 8, 2), part(0, 3, 8)])
+      await assertNear(on.backend, 'layerNormGrad', [x, reals([3, 8]), { ...reals([20]), as }], { eps: 1e-5 }); // prettier-ignore
     const one = { ...reals([1]), as: (t: Tensor) => expand(t, [8]) };
     await assertNear(on.backend, 'rmsNorm', [x, one], { eps: 1e-5 });
     for (const as of [part(0, 1, 3, 2), part(0, 3, 3)]) {
