@@ -22,8 +22,8 @@ export interface Kernel<P extends object = object, O extends string = string> {
 /** What makes a pipeline of a kernel: values of its overrides, and what its `alias T` stands for. */
 export interface Variant<O extends string = string> {
   readonly constants?: Partial<Readonly<Record<O, number>>>;
-  /** Default f32. */
-  readonly T?: 'f32' | 'i32' | 'u32';
+  /** Default f32. vec4f: four at a time, of kernels that allow it. */
+  readonly T?: 'f32' | 'i32' | 'u32' | 'vec4f';
 }
 
 /** Writes the parameters to `bytes` at `at`. */
