@@ -1,5 +1,6 @@
 import type { FusedKernel } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
+import { attention } from './attention.ts';
 import { crossEntropy } from './cross-entropy.ts';
 import { dropout } from './dropout.ts';
 import { linear, loraLinear } from './linear.ts';
@@ -14,4 +15,5 @@ export const fused = (gpu: Gpu): Readonly<Record<string, FusedKernel>> => ({
   ...norm(gpu),
   ...crossEntropy(gpu),
   ...dropout(gpu),
+  ...attention(gpu),
 });
