@@ -17,10 +17,16 @@ export interface Place {
 export class GpuError extends BaxError {
   readonly fault: Fault;
   readonly place: Place | undefined;
-  constructor(fault: Fault, message: string, place?: Place) {
-    super(`webgpu: ${message}${place ? describe(place) : ''}`);
+  readonly #what: string;
+  constructor(fault: Fault, message: string, place?: Place, options?: ErrorOptions) {
+    super(`webgpu: ${message}${place ? describe(place) : ''}`, options);
+    this.#what = message;
     this.fault = fault;
     this.place = place;
+  }
+  /** The same fault of one call. */
+  at(place: Place): GpuError {
+    return new GpuError(this.fault, this.#what, place);
   }
 }
 

@@ -61,17 +61,17 @@ export class Gpu {
   constructor(
     device: GPUDevice,
     tuning: Tuning,
-    limits: { readonly budget: number; readonly maxBinding: number },
+    limits: { readonly budget: number; readonly maxBinding: number; readonly debug?: boolean },
   ) {
     this.device = device;
     this.tuning = tuning;
     this.maxBinding = Math.min(limits.maxBinding, device.limits.maxStorageBufferBindingSize);
-    this.queue = new Queue(device);
+    this.queue = new Queue(device, limits.debug ?? false);
     this.pipelines = new Pipelines(device, () => this.queue.pump());
     this.memory = new DeviceMemory(device, {
       budget: limits.budget,
       maxBufferSize: device.limits.maxBufferSize,
-      watch: (create, what) => this.#watched(create, what),
+      watch: (create, what, failed) => this.#watched(create, what, failed),
       retire: (block) => this.queue.retire(block),
     });
   }
@@ -112,7 +112,7 @@ export class Gpu {
     throw badIndex(call, index, position);
   }
 
-  #watched(create: () => GPUBuffer, what: string): GPUBuffer {
+  #watched(create: () => GPUBuffer, what: string, failed: () => void): GPUBuffer {
     const { device } = this;
     const place = this.#place;
     device.pushErrorScope('out-of-memory');
@@ -120,6 +120,7 @@ export class Gpu {
     const buffer = create();
     const check = (error: GPUError | null): void => {
       if (!error) return;
+      failed();
       const { live, pooled } = this.memory.report();
       this.queue.fault(
         new GpuError(

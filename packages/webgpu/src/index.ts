@@ -12,6 +12,7 @@ import {
   fuse,
   type FusedKernel,
   type MemoryReport,
+  scope,
   type View,
 } from '@bax/core';
 import { type AdapterOptions, findAdapter, isSoftware, nameOf } from './adapter.ts';
@@ -29,8 +30,10 @@ import type { GpuTensorBuffer } from './memory.ts';
 export { type Fault, GpuError, type Place } from './errors.ts';
 
 export interface WebGpuOptions extends AdapterOptions {
-  /** Features of the adapter to do without: 'shader-f16', 'subgroups', 'timestamp-query'. Default: all that it has. */
-  readonly without?: readonly Feature[];
+  /** true demands a feature of the adapter, false does without it. Default: those that it has. */
+  readonly features?: Readonly<Partial<Record<Feature, boolean>>>;
+  /** Each call is submitted alone and waits for no other, so that a fault comes with the stack of the call that failed. Slow. */
+  readonly debug?: boolean;
   /** The most bytes of freed memory that wait for reuse. Default 1 GiB. */
   readonly poolBytes?: number;
   /** Kernels for an adapter of another kind, and smaller bindings than it allows: for tests of what this one would never take. */
@@ -54,10 +57,23 @@ export interface WebGpuBackend extends Backend {
   /** Resolves with a fault when the device is lost, which a machine that sleeps or a driver that restarts may bring about. */
   readonly lost: Promise<GpuError>;
   counts(): Counts;
+  /**
+   * Runs a step once and frees what it returns: all its pipelines are compiled, several at a time, before the first real
+   * step has to wait for them. What the step changes in place is changed.
+   */
+  warmUp(step: () => unknown): Promise<void>;
   readonly device: GPUDevice;
 }
 
-const NAMES = new Set(['powerPreference', 'adapter', 'software', 'without', 'poolBytes', 'pretend']);
+const NAMES = new Set([
+  'powerPreference',
+  'adapter',
+  'software',
+  'features',
+  'debug',
+  'poolBytes',
+  'pretend',
+]);
 
 /**
  * Opens the backend.
@@ -68,7 +84,16 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend
   if (unknown !== undefined)
     throw new BaxError(`webgpu: there is no option '${unknown}'; choose among ${[...NAMES].join(', ')}`);
   const { adapter } = await findAdapter(options);
-  const features = FEATURES.filter((f) => adapter.features.has(f) && !options.without?.includes(f));
+  const wanted = options.features ?? {};
+  for (const [name, demanded] of Object.entries(wanted)) {
+    if (!FEATURES.some((feature) => feature === name))
+      throw new BaxError(`webgpu: there is no feature '${name}'; choose among ${FEATURES.join(', ')}`);
+    if (demanded && !adapter.features.has(name))
+      throw new BaxError(
+        `webgpu: ${nameOf(adapter)} has no ${name}; leave out { features: { '${name}': true } }`,
+      );
+  }
+  const features = FEATURES.filter((f) => adapter.features.has(f) && wanted[f] !== false);
   let device: GPUDevice;
   try {
     device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits: limitsOf(adapter) });
@@ -105,8 +130,12 @@ function limitsOf({ limits }: GPUAdapter): Record<string, number> {
 }
 
 function open(device: GPUDevice, info: BackendInfo, tuning: Tuning, options: WebGpuOptions): WebGpuBackend {
-  const { poolBytes = 2 ** 30, pretend } = options;
-  const gpu = new Gpu(device, tuning, { budget: poolBytes, maxBinding: pretend?.maxBinding ?? Infinity });
+  const { poolBytes = 2 ** 30, pretend, debug = false } = options;
+  const gpu = new Gpu(device, tuning, {
+    budget: poolBytes,
+    maxBinding: pretend?.maxBinding ?? Infinity,
+    debug,
+  });
   const lost = device.lost.then(({ reason, message }) => {
     const why = reason === 'destroyed' ? 'it was closed' : message || 'the driver gave no reason';
     const error = new GpuError(
@@ -132,6 +161,17 @@ function open(device: GPUDevice, info: BackendInfo, tuning: Tuning, options: Web
       buffers: gpu.memory.created + gpu.queue.created,
       pipelines: gpu.pipelines.created,
     }),
+    async warmUp(step) {
+      const one = scope(() => {
+        step();
+        return gpu.memory.alloc(1, 'f32');
+      });
+      try {
+        await fast.read(one); // which waits for all of it
+      } finally {
+        fast.free(one);
+      }
+    },
     close() {
       fast.settle();
       gpu.queue.flush();

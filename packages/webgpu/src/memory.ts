@@ -20,6 +20,8 @@ export interface Block {
   readonly bytes: number;
   /** The batch that uses it last: see queue.ts. */
   lastUse: number;
+  /** There was no memory for it: it must not be used again. */
+  broken: boolean;
 }
 
 /** GPUBufferUsage: the numbers, since Node has no such global. */
@@ -48,8 +50,8 @@ export interface MemoryOptions {
   /** The most bytes that wait for reuse. */
   readonly budget: number;
   readonly maxBufferSize: number;
-  /** Called with each new buffer, to watch for its failure. */
-  readonly watch: (create: () => GPUBuffer, what: string) => GPUBuffer;
+  /** Makes a buffer, and calls `failed` later if that did not work. */
+  readonly watch: (create: () => GPUBuffer, what: string, failed: () => void) => GPUBuffer;
   /** Destroys a buffer when nothing queued uses it any more. */
   readonly retire: (block: Block) => void;
 }
@@ -76,7 +78,8 @@ export class DeviceMemory {
       throw new BaxError(
         'webgpu: a GPU computes in f32 and i32, there is no f64; use the cpu or wasm backend',
       );
-    const bytes = sizeClass(length * bytesOf(type));
+    const [exact, most] = [length * bytesOf(type), Math.floor(this.#options.maxBufferSize / 16) * 16];
+    const bytes = exact <= most ? Math.min(sizeClass(exact), most) : exact;
     const block = this.take(bytes, `${length} ${type}`);
     this.#live += bytes;
     this.#peak = Math.max(this.#peak, this.#live);
@@ -106,11 +109,24 @@ export class DeviceMemory {
         `webgpu: ${what} are ${mebibytes(bytes)}, and this adapter's largest buffer is ${mebibytes(maxBufferSize)}; take a smaller model or batch, or the wasm backend`,
       );
     this.created++;
-    const gpu = watch(() => this.#device.createBuffer({ size: bytes, usage: STORAGE }), what);
-    return { id: this.#nextId++, gpu, bytes, lastUse: 0 };
+    const create = (): GPUBuffer => this.#device.createBuffer({ size: bytes, usage: STORAGE });
+    const gpu = watch(create, what, () => this.#discard(block));
+    const block: Block = { id: this.#nextId++, gpu, bytes, lastUse: 0, broken: false };
+    return block;
+  }
+
+  #discard(block: Block): void {
+    block.broken = true;
+    const waiting = this.#free.get(block.bytes);
+    const at = waiting?.indexOf(block) ?? -1;
+    if (at < 0) return;
+    waiting!.splice(at, 1);
+    this.#pooled -= block.bytes;
+    this.#options.retire(block);
   }
 
   give(block: Block): void {
+    if (block.broken) return this.#options.retire(block);
     if (this.#pooled + block.bytes > this.#options.budget) this.trim(this.#options.budget / 2);
     let waiting = this.#free.get(block.bytes);
     if (!waiting) this.#free.set(block.bytes, (waiting = []));

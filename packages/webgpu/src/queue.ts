@@ -29,6 +29,8 @@ interface Dispatch {
   readonly paramsAt: number;
   readonly workgroups: readonly [number, number, number];
   readonly place: Place;
+  /** Where the host made the call; in debug mode only. */
+  readonly origin: Error | undefined;
 }
 interface Copy {
   readonly from: GPUBuffer;
@@ -49,14 +51,16 @@ class Batch {
   readonly writes: Write[] = [];
   readonly steps: (Dispatch | Copy)[] = [];
   readonly retired: GPUBuffer[] = [];
-  readonly arena = new Uint8Array(ARENA);
-  readonly view: DataView = new DataView(this.arena.buffer);
+  readonly arena: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
   used = 0;
   /** Resolves when it was submitted and its faults are known. */
   readonly done: Promise<void>;
   #resolve!: () => void;
-  constructor(serial: number) {
+  constructor(serial: number, arena: Uint8Array<ArrayBuffer> = new Uint8Array(ARENA)) {
     this.serial = serial;
+    this.arena = arena;
+    this.view = new DataView(arena.buffer);
     this.done = new Promise((resolve) => (this.#resolve = resolve));
   }
   finish(): void {
@@ -75,16 +79,21 @@ export interface QueueCounts {
 
 export class Queue {
   readonly #device: GPUDevice;
+  readonly #debug: boolean;
   readonly #uniform: GPUBuffer;
   readonly #alignment: number;
   readonly #groups = new Map<string, GPUBindGroup>();
   readonly #groupsOf = new Map<number, string[]>();
   readonly #staging = new Map<number, GPUBuffer[]>();
   #open = new Batch(1);
+  /** Of batches that are done, for the next ones. */
+  readonly #arenas: Uint8Array<ArrayBuffer>[] = [];
   #waiting: Batch[] = [];
   #submitted = 0;
+  /** Resolves when the faults of all that was submitted are known. */
+  #checked: Promise<void> = Promise.resolve();
   #flushPlanned = false;
-  #faults: { readonly serial: number; readonly error: Error; told: boolean }[] = [];
+  #faults: { readonly serial: number; readonly error: GpuError; told: boolean }[] = [];
   #lost: GpuError | undefined;
   #counts = { dispatches: 0, submits: 0, bindGroups: 0 };
   /** Readback buffers that were ever made. */
@@ -92,8 +101,9 @@ export class Queue {
   /** What runs now, for faults. */
   place: Place = { op: 'start', path: '', shapes: '' };
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, debug: boolean) {
     this.#device = device;
+    this.#debug = debug;
     this.#alignment = device.limits.minUniformBufferOffsetAlignment;
     this.#uniform = device.createBuffer({
       label: 'params',
@@ -121,8 +131,10 @@ export class Queue {
     batch.used = Math.ceil((paramsAt + uniform) / this.#alignment) * this.#alignment;
     const group = this.#group(pipeline.layout, bindings);
     for (const { block } of bindings) block.lastUse = batch.serial;
-    batch.steps.push({ pipeline, group, paramsAt, workgroups, place: this.place });
+    const origin = this.#debug ? new Error('the call that failed') : undefined;
+    batch.steps.push({ pipeline, group, paramsAt, workgroups, place: this.place, origin });
     this.#counts.dispatches++;
+    if (this.#debug) this.flush();
   }
 
   copy(from: Block, fromByte: number, to: Block, toByte: number, bytes: number): void {
@@ -171,14 +183,16 @@ export class Queue {
       return data;
     } catch (error) {
       staging.destroy();
+      // A loss may reach a read before it is announced.
+      if (!(error instanceof GpuError)) await Promise.race([this.#device.lost, Promise.resolve()]);
       this.#throwFault(Infinity);
       throw error;
     }
   }
 
   /** Told by whoever finds out that something failed; the next read rejects with it. */
-  fault(error: Error): void {
-    this.#faults.push({ serial: this.#open.serial, error, told: false });
+  fault(error: GpuError, serial: number = this.#open.serial): void {
+    this.#faults.push({ serial, error, told: false });
   }
   /** After a loss nothing runs any more: every read rejects. */
   lose(error: GpuError): void {
@@ -192,9 +206,11 @@ export class Queue {
 
   #throwFault(serial: number): void {
     if (this.#lost) throw this.#lost;
-    const first = this.#faults.find((fault) => fault.serial <= serial);
+    // What has no memory or no kernel makes other calls invalid: the cause is told, not its consequences.
+    const known = this.#faults.filter((fault) => fault.serial <= serial);
+    const first = known.find(({ error }) => error.fault !== 'validation') ?? known[0];
     if (!first) return;
-    first.told = true;
+    for (const fault of known) fault.told = true;
     throw first.error;
   }
 
@@ -212,7 +228,7 @@ export class Queue {
   flush(): void {
     if (this.#open.empty) return;
     this.#waiting.push(this.#open);
-    this.#open = new Batch(this.#open.serial + 1);
+    this.#open = new Batch(this.#open.serial + 1, this.#arenas.pop());
     this.pump();
   }
 
@@ -229,8 +245,7 @@ export class Queue {
     const device = this.#device;
     const steps = batch.steps.filter((step) => {
       const failure = 'pipeline' in step ? step.pipeline.failure : undefined;
-      if (failure && 'place' in step)
-        this.#faults.push({ serial: batch.serial, error: new GpuError('shader', failure.message.replace(/^webgpu: /, ''), step.place), told: false }); // prettier-ignore
+      if (failure && 'pipeline' in step) this.fault(failure.at(step.place), batch.serial);
       return !failure;
     });
     device.pushErrorScope('validation');
@@ -239,17 +254,21 @@ export class Queue {
     device.queue.submit([encode(device, steps)]);
     this.#counts.submits++;
     this.#submitted = batch.serial;
+    this.#arenas.push(batch.arena);
     for (const buffer of batch.retired) buffer.destroy();
-    device.popErrorScope().then(
-      async (error) => {
-        if (error && !this.#lost) {
-          const place = await culprit(device, steps);
-          this.#faults.push({ serial: batch.serial, error: new GpuError('validation', error.message, place), told: false }); // prettier-ignore
-        }
-        batch.finish();
-      },
-      () => batch.finish(), // the device was lost, which `lose` reports
-    );
+    const before = this.#checked;
+    this.#checked = batch.done;
+    const check = async (): Promise<void> => {
+      const error = await device.popErrorScope().catch(() => null); // the device was lost, which `lose` reports
+      if (error && !this.#lost) {
+        const step = await culprit(device, steps);
+        const cause = step?.origin && { cause: step.origin };
+        this.fault(new GpuError('validation', error.message, step?.place, cause), batch.serial);
+      }
+      await before; // whoever waits for this batch hears of the faults of all before it
+      batch.finish();
+    };
+    void check();
   }
 
   #newStaging(size: number): GPUBuffer {
@@ -315,11 +334,14 @@ function encode(device: GPUDevice, steps: readonly (Dispatch | Copy)[]): GPUComm
 }
 
 /** The place of the step that fails when it is encoded alone. */
-async function culprit(device: GPUDevice, steps: readonly (Dispatch | Copy)[]): Promise<Place | undefined> {
+async function culprit(
+  device: GPUDevice,
+  steps: readonly (Dispatch | Copy)[],
+): Promise<Dispatch | undefined> {
   for (const step of steps) {
     device.pushErrorScope('validation');
     encode(device, [step]);
-    if (await device.popErrorScope()) return 'place' in step ? step.place : undefined;
+    if (await device.popErrorScope()) return 'place' in step ? step : undefined;
   }
   return undefined;
 }
