@@ -13,8 +13,18 @@ import { run as profile } from './profile.bench.ts';
 import { writeResults } from './results.ts';
 import { showTable, type Row } from './table.ts';
 import { run as train } from './train.bench.ts';
+import { run as webgpu } from './webgpu.bench.ts';
 
-const suites: Readonly<Record<string, Suite>> = { matmul, train, profile, lora, cost, generate, memory };
+const suites: Readonly<Record<string, Suite>> = {
+  matmul,
+  train,
+  profile,
+  lora,
+  cost,
+  generate,
+  memory,
+  webgpu,
+};
 const names = Object.keys(suites);
 
 const HELP = `
@@ -28,10 +38,11 @@ npm run bench [-- --only matmul --only train] [--rounds 5] [--quick]
                      cost       a step against the model's width, context and batch
                      generate   tokens a second, with and without the cache
                      memory     live bytes over many steps
+                     webgpu     what a step asks of the device, and what that costs the host
   --rounds <n>     each contender has so many turns; default 5, with --quick 2
   --quick          small sizes: shows that everything runs, measures nothing worth keeping
 
-A full run is also written to bench/results/<date>-wasm.md. The JavaScript peers come with npm run bench:peers;
+A full run is also written to bench/results/<date>-wasm.md, or -webgpu.md where there is an adapter. The JavaScript peers come with npm run bench:peers;
 BAX_BENCH_PYTHON names a Python that has torch.
 `.trim();
 
@@ -76,3 +87,4 @@ console.log(`${machine.join('\n')}\n\n${table}`);
 if (args.quick || args.only.length < names.length)
   say('Not a full run: nothing is written to bench/results.');
 else say(`written to ${await writeResults(machine, table)}`);
+process.exit(); // Dawn, once it is offered to the peers, would keep the process alive

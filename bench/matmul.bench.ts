@@ -2,7 +2,7 @@
 import { matmul, tensor, transpose, type Tensor } from '@bax/core';
 import { THREADS } from './machine.ts';
 import { say, type Suite } from './options.ts';
-import { comparedWith, engines, wasmEngines, withoutFma, type Engine } from './ours.ts';
+import { comparedWith, engines, gpuEngines, wasmEngines, withoutFma, type Engine } from './ours.ts';
 import { jaxMatmul } from './peers/jax.ts';
 import { onnxMatmul } from './peers/onnxruntime.ts';
 import { tfjsMatmul } from './peers/tfjs.ts';
@@ -54,9 +54,10 @@ function contenders(product: Product): Contender[] {
   const peers = [
     tfjsMatmul('wasm', product),
     jaxMatmul('wasm', product),
+    ...(gpuEngines.length > 0 ? [tfjsMatmul('webgpu', product), jaxMatmul('webgpu', product)] : []),
     ...[...new Set([1, THREADS])].map((threads) => onnxMatmul(threads, product)),
   ];
-  if (product.bKept) return [...ours(wasmEngines), ...peers, fmaCeiling(product.flops)];
+  if (product.bKept) return [...ours([...wasmEngines, ...gpuEngines]), ...peers, fmaCeiling(product.flops)];
   return [
     ...ours([...engines, withoutFma]),
     tfjsMatmul('cpu', product),

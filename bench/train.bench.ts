@@ -3,7 +3,7 @@ import { countFlops } from './flops.ts';
 import { ADAMW, batchOf, LAYER_NORM_EPS, openGpt, showSize, SMALL, TINY, trainer } from './gpt.ts';
 import type { GptSize } from './gpt.ts';
 import { leastMs, say, type Suite } from './options.ts';
-import { comparedWith, engines, type Engine } from './ours.ts';
+import { comparedWith, engines, gpuEngines, type Engine } from './ours.ts';
 import { jaxStepper } from './peers/jax-gpt.ts';
 import { tfjsStepper } from './peers/tfjs-gpt.ts';
 import { torchStepper } from './peers/torch.ts';
@@ -31,6 +31,9 @@ export const run: Suite = async ({ rounds, quick }) => {
       ...(quick ? {} : { rounds: 1 }),
     },
     { name: 'tfjs wasm', open: () => tfjsStepper('wasm', task), expected: losses },
+    ...(gpuEngines.length > 0
+      ? [{ name: 'tfjs webgpu', open: () => tfjsStepper('webgpu', task), expected: losses }]
+      : []),
     { name: 'jax-js wasm, jit', open: () => jaxStepper(task), expected: losses },
     { name: 'PyTorch CPU, 1 thread', open: () => torchStepper(task, 1), expected: losses },
     { name: 'PyTorch CPU, all threads', open: () => torchStepper(task), expected: losses },

@@ -1,13 +1,16 @@
-/** jax-js: kernels that it generates in WebAssembly. Its cpu device is an interpreter for debugging and takes no part. */
+/** jax-js: kernels that it generates in WebAssembly or WGSL. Its cpu device is an interpreter for debugging and takes no part. */
 import type * as jaxJs from '@jax-js/jax';
 import type { Factor, Product } from '../tasks.ts';
 import { timed, type Contender } from '../rounds.ts';
+import { offerDawn } from './dawn.ts';
 import { load } from './load.ts';
 
 export type Jax = typeof jaxJs;
+export type JaxDevice = 'wasm' | 'webgpu';
 type Array_ = ReturnType<Jax['numpy']['array']>;
 
-export async function openJax(device: 'wasm'): Promise<Jax> {
+export async function openJax(device: JaxDevice): Promise<Jax> {
+  if (device === 'webgpu') await offerDawn();
   const jax = await load(() => import('@jax-js/jax'));
   if (!(await jax.init(device)).includes(device)) throw new Error(`jax-js has no device ${device} here`);
   jax.defaultDevice(device);
@@ -15,7 +18,7 @@ export async function openJax(device: 'wasm'): Promise<Jax> {
 }
 
 /** It packs nothing, so it makes no difference to it whether b is kept. */
-export const jaxMatmul = (device: 'wasm', { a, b, bTransposed, atLeast, check }: Product): Contender => ({
+export const jaxMatmul = (device: JaxDevice, { a, b, bTransposed, atLeast, check }: Product): Contender => ({
   name: `jax-js ${device}`,
   async open() {
     const { jit, numpy: np } = await openJax(device);

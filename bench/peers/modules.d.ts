@@ -7,6 +7,8 @@ declare module '@tensorflow/tfjs' {
   class Tensor {
     readonly shape: number[];
     dataSync(): Float32Array;
+    data(): Promise<Float32Array>;
+    slice(begin: Shape, size: Shape): Tensor;
     dispose(): void;
     add(b: Tensor | number): Tensor;
     sub(b: Tensor | number): Tensor;
@@ -51,6 +53,7 @@ declare module '@tensorflow/tfjs' {
   };
 }
 
+declare module '@tensorflow/tfjs-backend-webgpu' {}
 declare module '@tensorflow/tfjs-backend-wasm' {
   function setWasmPaths(folder: string): void;
 }
@@ -73,7 +76,7 @@ declare module '@jax-js/jax' {
     reshape(shape: readonly number[]): Array;
     transpose(axes?: readonly number[]): Array;
   }
-  type Device = 'cpu' | 'wasm';
+  type Device = 'cpu' | 'wasm' | 'webgpu';
   function init(...devices: Device[]): Promise<Device[]>;
   function defaultDevice(device: Device): Device;
   function jit<A extends readonly unknown[], R>(f: (...args: A) => R): (...args: A) => R;

@@ -31,7 +31,7 @@ export async function tfjsStepper(backend: TfjsBackend, task: Task): Promise<Ste
   return {
     async step() {
       await tf.setBackend(backend);
-      return tf.tidy(() => {
+      const loss = tf.tidy(() => {
         const { value, grads } = tf.variableGrads(
           () =>
             targets
@@ -43,8 +43,11 @@ export async function tfjsStepper(backend: TfjsBackend, task: Task): Promise<Ste
         );
         for (const v of all) v.assign(v.mul(1 - adamW.lr * adamW.weightDecay)); // its Adam has no weight decay
         optimizer.applyGradients(grads);
-        return { loss: value.dataSync()[0]! };
+        return value;
       });
+      const [number] = await loss.data();
+      loss.dispose();
+      return { loss: number! };
     },
   };
 }
