@@ -28,7 +28,7 @@ const INSTALLED = [
 ];
 /** Quiet, offline, and without the sandbox that containers do not allow. */
 const FLAGS = [
-  '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--enable-unsafe-webgpu',
 ]; // prettier-ignore
 
 /** Starts a browser, and says which. @throws if there is none: a missing browser is a red test. */

@@ -1,5 +1,5 @@
 /** What runs in the page, or in its worker. */
-import { checkBackend, type ConformanceReport } from '@bax/check';
+import { checkBackend, type CheckReport } from '@bax/check';
 import { isSupported, wasm } from '@bax/wasm';
 
 export interface Wanted {
@@ -12,7 +12,7 @@ export interface Outcome {
   readonly isolated: boolean;
   /** Whether it ran on a page's main thread. */
   readonly main: boolean;
-  readonly report?: ConformanceReport;
+  readonly report?: CheckReport;
   readonly error?: string;
 }
 

@@ -2,8 +2,8 @@ import { assertSameBits } from '@bax/check';
 import { mul, sum, valueAndGrad, type Backend } from '@bax/core';
 import { sgd } from '@bax/nn';
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { inner, plus, rowsOf, scaled, times, turned, type Matrix } from '../../nn/support/host.ts';
+import { beforeAll, describe, it } from 'vitest';
+import { plus, rowsOf, scaled, times, turned, type Matrix } from '../../nn/support/host.ts';
 import { backendCases } from '../../support/backends.ts';
 import { adapted, factorsOf, instances, productOf, put, weightOf, type Instance } from './support.ts';
 
@@ -48,28 +48,6 @@ describe.each(backendCases)('on $name', (device) => {
       fc.asyncProperty(instances('int', { zeroB: true, size: 8, narrow: true }), ...args, law),
       { numRuns: 80 },
     );
-  });
-
-  it('P57: and the linear loss falls by η s² ‖D Aᵀ‖² exactly', async () => {
-    const law = async (instance: Instance, eta: number): Promise<void> => {
-      const { parts, s, G } = instance;
-      const lora = adapted(instance, { backend });
-      const x = put(instance.x, { backend });
-      const loss = async (): Promise<number> => inner(await lora.model.forward(x).data(), G.data);
-      const before = await loss();
-      const params = lora.parameters();
-      const cotangent = put(G, { backend });
-      const { grads } = valueAndGrad(() => sum(mul(lora.model.forward(x), cotangent)), [...params.values()]);
-      sgd(params, { lr: eta }).step(grads);
-      const D = times(turned(G), instance.x);
-      const size = parts.reduce((total, { A, start, length }) => {
-        const DAt = times(rowsOf(D, start, length), turned(A));
-        return total + inner(DAt.data, DAt.data);
-      }, 0);
-      expect(before - (await loss())).toBe(eta * s * s * size);
-    };
-    const ranges = instances('int', { zeroB: true, size: 8, narrow: true });
-    await fc.assert(fc.asyncProperty(ranges, fc.constantFrom(1 / 8, 1 / 2), law), { numRuns: 80 });
   });
 
   it('P3: a step of SGD changes B alone where B = 0, and both thereafter', async () => {
