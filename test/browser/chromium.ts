@@ -28,14 +28,28 @@ const INSTALLED = [
 ];
 /** Quiet, offline, and without the sandbox that containers do not allow. */
 const FLAGS = [
-  '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--enable-unsafe-webgpu',
+  '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ]; // prettier-ignore
 
+/** WebGPU on the processor where there is no GPU: SwiftShader, which Chromium carries. */
+const SOFTWARE_GPU = '--enable-unsafe-webgpu';
+
+export interface LaunchOptions {
+  /** Let pages have a software GPU. Default true. */
+  readonly softwareGpu?: boolean;
+  /** More of Chromium's own. */
+  readonly flags?: readonly string[];
+}
+
 /** Starts a browser, and says which. @throws if there is none: a missing browser is a red test. */
-export async function launch(): Promise<{ browser: Browser; described: string }> {
+export async function launch({ softwareGpu = true, flags = [] }: LaunchOptions = {}): Promise<{
+  browser: Browser;
+  described: string;
+}> {
   const { path, source, libraries } = await find();
   const env = { ...process.env, ...(libraries ? { LD_LIBRARY_PATH: libraries } : {}) };
-  const browser = await chromium.launch({ executablePath: path, headless: true, args: FLAGS, env });
+  const args = [...FLAGS, ...(softwareGpu ? [SOFTWARE_GPU] : []), ...flags];
+  const browser = await chromium.launch({ executablePath: path, headless: true, args, env });
   return { browser, described: `Chromium ${browser.version()} (${source})` };
 }
 
