@@ -39,7 +39,8 @@ export async function openSuite(options: LaunchOptions = {}): Promise<SuitePage>
       program: P,
       { browser = shared, host, before, worker = false, software = true, ...asked }: Asked = {},
     ): Promise<Outcome<P>> {
-      const query = new URLSearchParams({ id: String(++pages), program, backend: 'wasm' });
+      const id = String(++pages);
+      const query = new URLSearchParams({ id, program, backend: 'wasm' });
       for (const [name, value] of Object.entries(asked)) query.set(name, String(value));
       if (worker) query.set('worker', '');
       if (software) query.set('software', '');
@@ -59,7 +60,7 @@ export async function openSuite(options: LaunchOptions = {}): Promise<SuitePage>
       });
       page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
       try {
-        const posted = server.outcome(String(pages));
+        const posted = server.outcome(id);
         await Promise.race([page.goto(`${origin}/${variant}/page.html?${query}`), failed]);
         return JSON.parse(await Promise.race([posted, failed])) as Outcome<P>;
       } catch (error) {
