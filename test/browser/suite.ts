@@ -7,7 +7,6 @@ import { survival, training } from './training.ts';
 
 type Options = { readonly only: string; readonly runs: number };
 
-/** Of each: whether the device that it is given is a new one each time. */
 const programs = {
   conformance: async (backend: Backend, options: Options) => checkBackend(backend, options),
   lora: async (backend: Backend, options: Options) => checkLora(backend, options),

@@ -97,7 +97,7 @@ describe('where there is none', () => {
   });
 
   it('says so where the browser finds no GPU', async () => {
-    const { browser } = await launch({ softwareGpu: false });
+    const { browser } = await launch({ gpu: 'none' });
     try {
       expect(await why(suite.open('strictest', 'training', { backend, browser }))).toBe(
         'webgpu: there is no adapter (navigator.gpu): this browser has WebGPU but no adapter for it: look at its page about graphics (chrome://gpu, about:support), update the driver, or use device wasm',
