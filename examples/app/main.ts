@@ -68,12 +68,14 @@ input('model').value = new URL('base/', document.baseURI).href;
 on('open', 'Loading the model', async (signal) => {
   if (!mayLose()) return 'Nothing was changed.';
   const mb = (n: number): string => (n / 1e6).toFixed(1);
+  // `?device=wasm` chooses where to compute; `?device=webgpu&software` also takes a GPU that is none, for tests.
+  const query = new URLSearchParams(location.search);
   const result = await call(
     'open',
     {
       model: new URL(input('model').value, document.baseURI).href,
-      // `?device=wasm` chooses where to compute.
-      device: (new URLSearchParams(location.search).get('device') ?? 'auto') as DeviceName,
+      device: (query.get('device') ?? 'auto') as DeviceName,
+      software: query.has('software'),
     },
     { signal, on: ({ done, total }) => progress(done / total, `${mb(done)} of ${mb(total)} MB`) },
   );

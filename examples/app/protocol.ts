@@ -4,7 +4,7 @@ import type { DeviceName } from 'bax';
 /** Of each task: what the page gives, what it is told on the way, what comes of it. */
 export interface Tasks {
   open: {
-    give: { model: string; device: DeviceName };
+    give: { model: string; device: DeviceName; software: boolean };
     told: { done: number; total: number };
     result: { device: string; parameters: number };
   };

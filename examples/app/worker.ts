@@ -40,9 +40,9 @@ async function kept(name: string, create = false): Promise<WritableFolder> {
 }
 
 serve({
-  async open({ model: url, device: wanted }, tell, signal) {
+  async open({ model: url, device: wanted, software }, tell, signal) {
     let why = ''; // of 'auto', where it found no GPU
-    const backend = await device(wanted, { say: (message) => (why = ` — ${message}`) });
+    const backend = await device(wanted, { software, say: (message) => (why = ` — ${message}`) });
     const folder = httpFolder(url, { cache: CACHE, signal });
     const tokenizer = await loadTokenizer(folder);
     const model = await loadGpt2(folder, { signal, onProgress: tell });

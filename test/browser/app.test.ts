@@ -103,9 +103,9 @@ describe('the page', { timeout: 120_000 }, () => {
     await button('Load').click();
     await said('The model is loaded.');
   }
-  async function write(): Promise<string> {
+  async function write(tokens = 12): Promise<string> {
     await page.getByLabel('Begin with').fill('The whale');
-    await page.getByLabel('Tokens').fill('12');
+    await page.getByLabel('Tokens').fill(String(tokens));
     await page.getByLabel('Temperature').fill('0');
     await button('Write').click();
     await said('Written.');
@@ -178,6 +178,33 @@ describe('the page', { timeout: 120_000 }, () => {
     await said("Deleted 'ishmael'.");
     expect(await page.getByRole('list', { name: 'Adapters kept' }).getByRole('listitem').count()).toBe(0);
     expect(dialogs).toEqual(["Delete the adapter 'ishmael'?"]);
+    expect(trouble).toEqual([]);
+  });
+
+  it('does the same on webgpu, and says what computes', async () => {
+    await page.goto(`${app.url}?device=webgpu`);
+    await said('Ready.');
+    await button('Load').click();
+    await said('failed.');
+    expect(await page.getByRole('alert').textContent()).toMatch(/^webgpu: the only adapter here is .*: wasm is faster; pass \{ software: true \}/); // prettier-ignore
+
+    await page.goto(`${app.url}?device=webgpu&software`);
+    await load();
+    const opened = await page.getByText('2,197,632 parameters').textContent();
+    expect(opened).toMatch(/^2,197,632 parameters on webgpu: .*\(software\)$/);
+    expect(await write(6)).toBe(await writtenInNode('The whale', 6));
+    await teach(3);
+    await said('Taught: 3 of 3 steps.');
+    const [onGpu, curve] = [await page.getByText('nats a token').textContent(), await points()];
+    expect(curve.map(([x]) => x)).toEqual([0, 50, 100]);
+
+    await page.goto(`${app.url}?device=wasm`);
+    await load();
+    await teach(3);
+    await said('Taught: 3 of 3 steps.');
+    expect(await page.getByText('nats a token').textContent()).toBe(onGpu); // to two digits
+    const byWasm = await points();
+    curve.forEach(([, y], i) => expect(y).toBeCloseTo(byWasm[i][1], 1));
     expect(trouble).toEqual([]);
   });
 

@@ -31,11 +31,28 @@ const FLAGS = [
   '--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ]; // prettier-ignore
 
+/** WebGPU on the processor, whatever this machine has: by SwiftShader, which Chromium carries; or none at all. */
+const GPU = {
+  software: ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+  none: ['--disable-gpu'],
+};
+
+export interface LaunchOptions {
+  /** What pages find. Default 'software'. */
+  readonly gpu?: keyof typeof GPU;
+  /** More of Chromium's own. */
+  readonly flags?: readonly string[];
+}
+
 /** Starts a browser, and says which. @throws if there is none: a missing browser is a red test. */
-export async function launch(): Promise<{ browser: Browser; described: string }> {
+export async function launch({ gpu = 'software', flags = [] }: LaunchOptions = {}): Promise<{
+  browser: Browser;
+  described: string;
+}> {
   const { path, source, libraries } = await find();
   const env = { ...process.env, ...(libraries ? { LD_LIBRARY_PATH: libraries } : {}) };
-  const browser = await chromium.launch({ executablePath: path, headless: true, args: FLAGS, env });
+  const args = [...FLAGS, ...GPU[gpu], ...flags];
+  const browser = await chromium.launch({ executablePath: path, headless: true, args, env });
   return { browser, described: `Chromium ${browser.version()} (${source})` };
 }
 

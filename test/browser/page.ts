@@ -1,9 +1,16 @@
-/** Runs the suite as the query says and posts what came of it: `?id=1&worker&threads=2&only=matmul`. */
-import { type Outcome, runSuite, type Wanted } from './suite.ts';
+/** Runs the suite as the query says and posts what came of it: `?id=1&program=conformance&backend=wasm&worker&threads=2&only=matmul`. */
+import { type Outcome, type Program, runSuite, type Wanted } from './suite.ts';
 
 const query = new URLSearchParams(location.search);
 const threads = query.get('threads');
-const wanted: Wanted = { only: query.get('only') ?? '', ...(threads ? { threads: Number(threads) } : {}) };
+const wanted: Wanted = {
+  program: query.get('program') as Program,
+  backend: query.get('backend') as Wanted['backend'],
+  software: query.has('software'),
+  only: query.get('only') ?? '',
+  runs: Number(query.get('runs') ?? 1),
+  ...(threads ? { threads: Number(threads) } : {}),
+};
 
 /** As an application does it: bax in a module worker, since a page's main thread may not wait for others. */
 async function inWorker(): Promise<Outcome> {

@@ -22,8 +22,8 @@ export const VARIANTS = {
   /** What an application with a Content-Security-Policy must allow. */
   strict: { 'content-security-policy': POLICY },
   'strict-isolated': { ...ISOLATED, 'content-security-policy': POLICY },
-  /** A policy that forbids WebAssembly. */
-  forbidden: { 'content-security-policy': "default-src 'self'; script-src 'self'" },
+  /** A policy that allows files of the page's own origin and nothing else: no WebAssembly either. */
+  strictest: { 'content-security-policy': "default-src 'self'; script-src 'self'" },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, string>>>>;
 export type Variant = keyof typeof VARIANTS;
 

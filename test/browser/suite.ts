@@ -1,33 +1,67 @@
 /** What runs in the page, or in its worker. */
-import { checkBackend, type ConformanceReport } from '@bax/check';
+import { checkBackend, checkLora } from '@bax/check';
+import type { Backend } from '@bax/core';
 import { isSupported, wasm } from '@bax/wasm';
+import { webgpu, type WebGpuBackend } from '@bax/webgpu';
+import { survival, training } from './training.ts';
 
-export interface Wanted {
+type Options = { readonly only: string; readonly runs: number };
+
+const programs = {
+  conformance: async (backend: Backend, options: Options) => checkBackend(backend, options),
+  lora: async (backend: Backend, options: Options) => checkLora(backend, options),
+  training: async (backend: Backend) => training(backend),
+};
+export type Results = { [P in keyof typeof programs]: Awaited<ReturnType<(typeof programs)[P]>> } & {
+  survival: Awaited<ReturnType<typeof survival>>;
+};
+export type Program = keyof Results;
+
+export interface Wanted extends Options {
+  readonly program: Program;
+  readonly backend: 'wasm' | 'webgpu';
+  /** Of wasm. */
   readonly threads?: number;
-  readonly only: string;
+  /** Of webgpu. */
+  readonly software: boolean;
 }
 /** Plain data: it is posted. */
-export interface Outcome {
+export interface Outcome<P extends Program = Program> {
+  /** Whether WebAssembly is. */
   readonly supported: boolean;
   readonly isolated: boolean;
   /** Whether it ran on a page's main thread. */
   readonly main: boolean;
-  readonly report?: ConformanceReport;
+  readonly result?: Results[P];
   readonly error?: string;
 }
 
-export async function runSuite({ threads, only }: Wanted): Promise<Outcome> {
+export async function runSuite(wanted: Wanted): Promise<Outcome> {
   const where = {
     supported: isSupported(),
     isolated: crossOriginIsolated,
     main: typeof document !== 'undefined',
   };
   try {
-    const backend = await wasm(threads === undefined ? {} : { threads });
-    const report = await checkBackend(backend, { only });
-    backend.close();
-    return { ...where, report };
+    return { ...where, result: await run(wanted) };
   } catch (error) {
     return { ...where, error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function run({
+  program,
+  backend: name,
+  threads,
+  software,
+  ...options
+}: Wanted): Promise<Results[Program]> {
+  const open = async (): Promise<WebGpuBackend> => webgpu(software ? { software } : {});
+  if (program === 'survival') return survival(open);
+  const backend = name === 'webgpu' ? await open() : await wasm(threads === undefined ? {} : { threads });
+  try {
+    return await programs[program](backend, options);
+  } finally {
+    backend.close();
   }
 }

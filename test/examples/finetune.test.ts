@@ -68,7 +68,7 @@ describe('a whole run', () => {
       expect(end.stdout).toContain(readFileSync(at(name, 'report.md'), 'utf8'));
     }
     expect(first.stdout).toMatch(
-      /^11,904 parameters from .+, on wasm .+\n8 adapters, 4,096 trainable parameters; text: text.txt, [\d,]+ tokens in windows of 32\n\n# LoRA on text.txt\n/,
+      /^device: auto takes wasm \(webgpu: .+\)\n11,904 parameters from .+, on wasm .+\n8 adapters, 4,096 trainable parameters; text: text.txt, [\d,]+ tokens in windows of 32\n\n# LoRA on text.txt\n/,
     );
   });
 
@@ -142,7 +142,7 @@ it('on the base that comes with it, also tells what was forgotten', async () => 
   const small = ['--data', DATA, '--out', at('base'), '--steps', '1', '--batch', '1', '--context', '16'];
   const { code, stdout } = await run(...small);
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^[\d,]+ parameters from examples.finetune.base, on wasm /);
+  expect(stdout).toMatch(/^[\d,]+ parameters from examples.finetune.base, on wasm /m);
   expect(stdout).toMatch(/^ {4}text\.txt +[\d.]+ → [\d.]+ .+\n {4}its own domain +[\d.]+ → [\d.]+ /m);
   expect(files(at('base'))).toEqual(ALL);
 });
@@ -184,7 +184,7 @@ describe.concurrent('a mistake is told in one line, and nothing is written', () 
     ['data in an empty file', () => ['--data', place('empty.txt')], 'empty.txt: 1 tokens to learn from and 1 held out; both must be longer than a window of 32. Give a longer text or a smaller --context'],
     ['data too short to hold any out', () => ['--data', place('short.txt', TEXT.slice(0, 200))], /^short\.txt: \d+ tokens to learn from and \d+ held out; both must be longer than a window of 32\./],
     ['data that is no text', () => ['--data', place('picture.png', Uint8Array.of(0x89, 0x50, 0x4e, 0x47))], /picture\.png: is not valid UTF-8 text$/],
-    ['an unknown device', () => ['--device', 'gpu'], "device: there is no 'gpu'; choose one of auto, wasm, cpu"],
+    ['an unknown device', () => ['--device', 'gpu'], "device: there is no 'gpu'; choose one of auto, webgpu, wasm, cpu"],
     ['out is a file', () => ['--out', DATA], `openFolder: expected a directory, found a file: ${DATA}`],
     ['an empty prompt', () => ['--prompt', ''], `--prompt is empty${seeHelp}`],
     ['a prompt as long as the context', () => ['--prompt', '%'.repeat(32)], "--prompt is 32 tokens long; the model's context of 32 must hold it and what follows"],

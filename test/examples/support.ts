@@ -25,7 +25,14 @@ export interface StartOptions {
   /** In a process group of its own. */
   readonly detached?: boolean;
   readonly env?: Readonly<Record<string, string>>;
+  /** Let it find the GPU of the tests. */
+  readonly gpu?: boolean;
 }
+
+/** What Dawn itself says of the system's graphics drivers, if it finds none or a strange one. */
+const OF_DAWN = /^Warning: .*\n(?: +at .*\n|\n)*/gm;
+/** Without a GPU, not even a software one: `auto` is then wasm on every machine. */
+const NO_GPU = { VK_ICD_FILENAMES: 'none', VK_DRIVER_FILES: 'none' };
 
 /** Starts a command in the repository's root. */
 export function start(command: readonly string[], options: StartOptions = {}): Running {
@@ -34,14 +41,16 @@ export function start(command: readonly string[], options: StartOptions = {}): R
     ...options,
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...env, ...options.env },
+    env: { ...env, ...(options.gpu ? {} : NO_GPU), ...options.env },
   });
   const text = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
     child[name].setEncoding('utf8').on('data', (chunk: string) => (text[name] += chunk));
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code, signal) => resolve({ code, signal, ...text }));
+    child.on('close', (code, signal) =>
+      resolve({ code, signal, ...text, stderr: text.stderr.replace(OF_DAWN, '') }),
+    );
   });
   return { child, ended };
 }

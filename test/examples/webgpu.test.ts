@@ -61,7 +61,7 @@ describe('the main job on webgpu', () => {
     await tinyModel(`${tmp.path}/model`);
     const data = put(`${tmp.path}/text.txt`, text(200));
     const command = node('examples/finetune/main.ts', '--model', `${tmp.path}/model`, '--data', data, '--steps', '5', '--device', 'webgpu', '--out', `${tmp.path}/out`); // prettier-ignore
-    const { code, stdout, stderr } = await start(command).ended;
+    const { code, stdout, stderr } = await start(command, { gpu: true }).ended;
     expect(stderr).not.toContain('Error');
     expect(code).toBe(0);
     expect(stdout).toContain('on webgpu (');

@@ -26,12 +26,12 @@ const cases: readonly BackendCase[] = [
     share: 1 / 4,
   },
   { name: 'wasm with two threads', make: async () => wasm({ threads: 2 }), share: 1 / 4 },
-  { name: 'webgpu', f64: false, make: async () => webgpu(anyAdapter), share: 1 / 4 },
+  { name: 'webgpu', f64: false, make: async () => webgpu(anyAdapter), share: 1 / 8 },
   {
     name: 'webgpu with the kernels for another kind of adapter',
     f64: false,
     make: async () => webgpu({ ...anyAdapter, pretend: { software: process.env.BAX_GPU === 'hardware' } }),
-    share: 1 / 8,
+    share: 1 / 16,
   },
 ];
 const open = new Set<Backend & { close?(): void }>();

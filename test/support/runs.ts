@@ -6,6 +6,6 @@ const number = (name: string, otherwise: number): number => Number(process.env[n
  * instances set LAW_SEED to another number, for more of them LAW_RUNS to a factor.
  */
 export const runs = (times: number): { numRuns: number; seed: number } => ({
-  numRuns: times * number('LAW_RUNS', 1),
+  numRuns: Math.ceil(times * number('LAW_RUNS', 1)),
   seed: number('LAW_SEED', 1),
 });

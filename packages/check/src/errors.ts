@@ -7,3 +7,5 @@ export class CheckError extends Error {
 export class KinkError extends CheckError {
   override readonly name = 'KinkError';
 }
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

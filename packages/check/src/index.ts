@@ -9,4 +9,6 @@ export * from './conformance/index.ts';
 export { CheckError, KinkError } from './errors.ts';
 export * from './gradcheck.ts';
 export * from './layout.ts';
+export { checkLora, loraLaws } from './lora/index.ts';
+export type { Check, CheckOptions, CheckReport, RunOptions } from './run.ts';
 export * from './values.ts';

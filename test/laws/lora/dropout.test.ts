@@ -21,6 +21,7 @@ import {
   type On,
   type Part,
 } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 /** The adapter with dropout. */
 function dropping(instance: Instance, p: number, on: On) {
@@ -111,7 +112,7 @@ describe.each(backendCases)('on $name', (device) => {
     };
     await fc.assert(
       fc.asyncProperty(instances('int', { size: 8 }), fc.constantFrom(0.5, 0.75), fc.nat(1e6), law),
-      { numRuns: 80 },
+      runs(80 * device.share),
     );
     expect(dropped).toBeGreaterThan(500);
   });
@@ -127,7 +128,7 @@ describe.each(backendCases)('on $name', (device) => {
         'p = 0',
       );
     };
-    await fc.assert(fc.asyncProperty(instances('real'), fc.nat(99), law), { numRuns: 30 });
+    await fc.assert(fc.asyncProperty(instances('real'), fc.nat(99), law), runs(30 * device.share));
   });
 
   it('P44: as many are kept as chance keeps, and where is another matter for each key, layer and target', async () => {

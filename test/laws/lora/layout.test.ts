@@ -10,6 +10,7 @@ import { backendCases } from '../../support/backends.ts';
 import {
   adapted, baseOf, factorsOf, gradients, instances, mergedOf, outputOf, put, run, targetsIn, weightOf, type Instance, type Mode, type Part,
 } from './support.ts'; // prettier-ignore
+import { runs } from '../../support/runs.ts';
 
 describe.each(backendCases)('on $name', (device) => {
   let backend: Backend;
@@ -46,7 +47,7 @@ describe.each(backendCases)('on $name', (device) => {
           'merged weights',
         );
       };
-      await fc.assert(fc.asyncProperty(instances(mode), law), { numRuns: 60 });
+      await fc.assert(fc.asyncProperty(instances(mode), law), runs(60 * device.share));
     },
   );
 
@@ -85,7 +86,7 @@ describe.each(backendCases)('on $name', (device) => {
         );
       }
     };
-    await fc.assert(fc.asyncProperty(instances('int', { slices: 'alone' }), law), { numRuns: 60 });
+    await fc.assert(fc.asyncProperty(instances('int', { slices: 'alone' }), law), runs(60 * device.share));
   });
 
   it('P17: an untouched slice is not even added to: the sign of its zeros stays, in outputs and merged weights, in real mode too', async () => {
@@ -116,7 +117,7 @@ describe.each(backendCases)('on $name', (device) => {
             expect(Object.is(z[row * instance.W.rows + j], y[row * instance.W.rows + j])).toBe(true);
       }
     };
-    await fc.assert(fc.asyncProperty(instances('real', { slices: 'alone' }), law), { numRuns: 60 });
+    await fc.assert(fc.asyncProperty(instances('real', { slices: 'alone' }), law), runs(60 * device.share));
   });
 });
 
@@ -137,7 +138,7 @@ describe('slices that are planned in another order than they lie in', () => {
       const { model } = await lora.merge();
       assertSameBits(await weightOf(model), mergedOf(instance).data, 'merged weight');
     };
-    await fc.assert(fc.asyncProperty(instances('int', { slices: 'alone', size: 8 }), law), { numRuns: 40 });
+    await fc.assert(fc.asyncProperty(instances('int', { slices: 'alone', size: 8 }), law), runs(40));
   });
 });
 

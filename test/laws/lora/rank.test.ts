@@ -15,6 +15,7 @@ import {
 } from '../../nn/support/host.ts';
 import { backendCases } from '../../support/backends.ts';
 import { adapted, deltaOf, factorsOf, instances, weightOf, type Instance } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 /** What merging added: Ŵ' − W, which is exact in int mode. */
 async function added(instance: Instance, backend: Backend): Promise<Matrix> {
@@ -77,7 +78,7 @@ describe.each(backendCases)('on $name', (device) => {
       expect(rank).toBe(exactRank(bigRows(deltaOf(instance))));
       if (rank === r * parts.length) attained++;
     };
-    await fc.assert(fc.asyncProperty(instances('int'), law), { numRuns: 100 });
+    await fc.assert(fc.asyncProperty(instances('int'), law), runs(100 * device.share));
     expect(attained).toBeGreaterThan(30); // r is used: an adapter of rank 1 whatever r is would pass otherwise
   });
 
@@ -94,7 +95,7 @@ describe.each(backendCases)('on $name', (device) => {
       const difference = singularValues(await added(instance, backend));
       if (difference[r]! > rest) full++;
     };
-    await fc.assert(fc.asyncProperty(instances('real', { slices: false }), law), { numRuns: 80 });
+    await fc.assert(fc.asyncProperty(instances('real', { slices: false }), law), runs(80 * device.share));
     expect(full, 'the negative control').toBeGreaterThan(20);
   });
 
@@ -110,7 +111,10 @@ describe.each(backendCases)('on $name', (device) => {
       assertSameBits((await added(wide, backend)).data, T.data, 'ΔW = T');
     };
     const numbers = fc.array(fc.integer({ min: -9, max: 9 }), { minLength: 3, maxLength: 40 });
-    await fc.assert(fc.asyncProperty(instances('int', { slices: false }), numbers, law), { numRuns: 60 });
+    await fc.assert(
+      fc.asyncProperty(instances('int', { slices: false }), numbers, law),
+      runs(60 * device.share),
+    );
   });
 });
 
@@ -125,5 +129,5 @@ test('P15, the converse: no adapter of rank r comes nearer to T than the singula
     );
   };
   const numbers = fc.array(fc.integer({ min: -9, max: 9 }), { minLength: 3, maxLength: 40 });
-  fc.assert(fc.property(instances('int', { slices: false }), numbers, law), { numRuns: 200 });
+  fc.assert(fc.property(instances('int', { slices: false }), numbers, law), runs(200));
 });

@@ -9,6 +9,7 @@ import { deltaOf, adapted, instances, put, run, weightOf, type Instance } from '
 import { backendCases } from '../../support/backends.ts';
 import { absolute, matrix, scaled } from '../../nn/support/host.ts';
 import { largest } from '../../nn/support/numbers.ts';
+import { runs } from '../../support/runs.ts';
 
 test('P8: s = α/r, rounded once; α = r gives 1', () => {
   fc.assert(
@@ -41,9 +42,10 @@ describe.each(backendCases)('on $name', (device) => {
         if (mode === 'int') assertSameBits(once, deltaOf(instance).data, 'ΔW = (α/r) B A');
         if (instance.r > 1 && largest(once) > 0) seen++;
       };
-      await fc.assert(fc.asyncProperty(instances(mode), fc.integer({ min: -3, max: 3 }), law), {
-        numRuns: 60,
-      });
+      await fc.assert(
+        fc.asyncProperty(instances(mode), fc.integer({ min: -3, max: 3 }), law),
+        runs(60 * device.share),
+      );
       expect(seen, 'at r = 1 α is α/r').toBeGreaterThan(15);
     },
   );
@@ -59,9 +61,10 @@ describe.each(backendCases)('on $name', (device) => {
       for (let i = 0; i < more.length; i++)
         expect(Math.abs(more[i]! - c * once[i]!)).toBeLessThanOrEqual(c * bound * size.data[i]! + 2 ** -100);
     };
-    await fc.assert(fc.asyncProperty(instances('real'), fc.constantFrom(3, 0.7, 1 / 3, 10), law), {
-      numRuns: 40,
-    });
+    await fc.assert(
+      fc.asyncProperty(instances('real'), fc.constantFrom(3, 0.7, 1 / 3, 10), law),
+      runs(40 * device.share),
+    );
   });
 
   it('P8: α and r enter by α/r alone: twice of both with the rank padded by zeros is the same function, bit for bit', async () => {
@@ -77,7 +80,7 @@ describe.each(backendCases)('on $name', (device) => {
       const wide = adapted({ ...instance, r: 2 * r, alpha: 2 * s * r, parts: padded }, { backend });
       assertSameBits(await run(wide.model, x), await run(adapted(instance, { backend }).model, x), 'output');
     };
-    await fc.assert(fc.asyncProperty(instances('int'), law), { numRuns: 50 });
+    await fc.assert(fc.asyncProperty(instances('int'), law), runs(50 * device.share));
   });
 });
 

@@ -18,6 +18,7 @@ import { beforeAll, describe, expect, it, test } from 'vitest';
 import { randomAdapter, tinyGpt2, tokenIds } from '../../nn/support/gpt2.ts';
 import { distance, largest } from '../../nn/support/numbers.ts';
 import { backendCases } from '../../support/backends.ts';
+import { runs } from '../../support/runs.ts';
 
 const host = cpu();
 type Targets = 'all-linear' | string[];
@@ -63,9 +64,10 @@ test('P34: the merged model is the unmerged one in f64, to 2^-40 of the largest 
     expect(Math.max(...report.layers.map((l) => l.ratio))).toBeLessThanOrEqual(1);
     if (distance(unmerged, base) > 1e-4) moved++;
   };
-  await fc.assert(fc.asyncProperty(configs, targets, fc.constantFrom(0.05, 0.2, 0.5), fc.nat(99), law), {
-    numRuns: 25,
-  });
+  await fc.assert(
+    fc.asyncProperty(configs, targets, fc.constantFrom(0.05, 0.2, 0.5), fc.nat(99), law),
+    runs(25),
+  );
   expect(moved, 'the adapters do something').toBeGreaterThan(20);
 });
 
@@ -96,9 +98,10 @@ describe.each(backendCases)('on $name', (device) => {
       expect(floor, 'f32 itself').toBeLessThanOrEqual(1e-4 * largest(exact));
       expect(distance(z, exact)).toBeLessThanOrEqual(4 * floor + 8 * u * largest(exact));
     };
-    await fc.assert(fc.asyncProperty(configs, targets, fc.constantFrom(0.05, 0.2, 0.5), fc.nat(99), law), {
-      numRuns: 15,
-    });
+    await fc.assert(
+      fc.asyncProperty(configs, targets, fc.constantFrom(0.05, 0.2, 0.5), fc.nat(99), law),
+      runs(15 * device.share),
+    );
   });
 
   it('P35: a changed token changes no bit of the logits before it, and those at it', async () => {
@@ -115,7 +118,7 @@ describe.each(backendCases)('on $name', (device) => {
     };
     const idsOf = (values: Int32Array): Tensor =>
       tensor(values, { shape: [1, values.length], dtype: 'i32', backend });
-    await fc.assert(fc.asyncProperty(targets, fc.nat(99), fc.nat(7), law), { numRuns: 20 });
+    await fc.assert(fc.asyncProperty(targets, fc.nat(99), fc.nat(7), law), runs(20 * device.share));
   });
 });
 
@@ -184,7 +187,7 @@ describe('P35: the cache, in f64', () => {
       near(await noGrad(() => model.lastLogits(ids)).data(), whole.slice(77));
     };
     const cuts = fc.uniqueArray(fc.integer({ min: 1, max: 7 }), { maxLength: 7 });
-    await fc.assert(fc.asyncProperty(configs, targets, fc.nat(99), cuts, law), { numRuns: 25 });
+    await fc.assert(fc.asyncProperty(configs, targets, fc.nat(99), cuts, law), runs(25));
   });
   test('every single split point, of a batch of two', async () => {
     const { model } = randomAdapter(tinyGpt2({ backend: host, dtype: 'f64' }), { r: 2, targets: ['q', 'v'] });
@@ -238,7 +241,7 @@ describe('P35: the cache, in f64', () => {
         fc.integer({ min: 1, max: 7 }),
         law,
       ),
-      { numRuns: 25 },
+      runs(25),
     );
   });
 

@@ -1,6 +1,7 @@
 import { expr, key, type View } from '@bax/core';
 import { CheckError } from '../errors.ts';
-import { check, type ConformanceCheck, type Lab } from './lab.ts';
+import type { Check } from '../run.ts';
+import { check, type Lab } from './lab.ts';
 import { ints, reals, same } from './numbers.ts';
 import { plain } from './strided.ts';
 
@@ -38,7 +39,7 @@ function program(
   return [h, y, sum, table, out];
 }
 
-export const determinismChecks: readonly ConformanceCheck[] = [
+export const determinismChecks: readonly Check[] = [
   check(
     'determinism: the same program, 20 times, with work in flight, has the same bits (P55)',
     async (lab) => {

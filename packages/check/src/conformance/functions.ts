@@ -1,6 +1,7 @@
 /** The scalar functions, against the host's in f64. */
 import { expr, type Expr } from '@bax/core';
-import { check, type ConformanceCheck, set } from './lab.ts';
+import type { Check } from '../run.ts';
+import { check, set } from './lab.ts';
 import { reals } from './numbers.ts';
 import { plain } from './strided.ts';
 
@@ -29,7 +30,7 @@ function erf(x: number): number {
   return ((2 / Math.sqrt(Math.PI)) * sum * x) / (3 * n);
 }
 
-export const functionChecks: readonly ConformanceCheck[] = [
+export const functionChecks: readonly Check[] = [
   check('map: scalar functions within their bounds (P31)', async (lab) => {
     const n = 999;
     await lab.forEach(smooth, async ([name, f, y, from, to, relative, absolute]) => {

@@ -1,8 +1,9 @@
 import type { DType, Storage } from '@bax/core';
 import fc from 'fast-check';
 import { gamma } from '../bounds.ts';
-import { CheckError } from '../errors.ts';
-import { type Block, check, type ConformanceCheck, type Lab, messageOf, set } from './lab.ts';
+import { CheckError, messageOf } from '../errors.ts';
+import type { Check } from '../run.ts';
+import { type Block, check, type Lab, set } from './lab.ts';
 import { decode, ints, intsFor, reals, round, roundoffOf } from './numbers.ts';
 import { EDGES, place, places, plain, shapes, spaced, type Strided, strided } from './strided.ts';
 
@@ -94,7 +95,7 @@ const patterns: [Storage, number[]][] = [
   ['u32', [1, 200, 2 ** 24]],
 ];
 
-export const gatherChecks: readonly ConformanceCheck[] = [
+export const gatherChecks: readonly Check[] = [
   check('gather: rows of any views, bits (P31)', async (lab) => {
     await lab.forAll(300, cases(lab, true), async (x) => gather(lab, x));
   }),

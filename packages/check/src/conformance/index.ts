@@ -5,9 +5,10 @@
  * more than the output's precision, sizes of memory rounded up, what does not exist on a device (f64, IEEE's NaN).
  */
 import type { Backend, DType } from '@bax/core';
+import { type Check, type CheckOptions, type CheckReport, runChecks } from '../run.ts';
 import { determinismChecks } from './determinism.ts';
 import { gatherChecks } from './gather.ts';
-import { type ConformanceCheck, isIeee, messageOf, type RunOptions } from './lab.ts';
+import { isIeee } from './lab.ts';
 import { functionChecks } from './functions.ts';
 import { mapChecks } from './map.ts';
 import { matmulChecks } from './matmul.ts';
@@ -15,10 +16,8 @@ import { memoryChecks } from './memory.ts';
 import { randomChecks } from './random.ts';
 import { reduceChecks } from './reduce.ts';
 
-export type { ConformanceCheck, RunOptions };
-
 /** All checks, for a test runner that wants to name each: `test(name, () => run(backend))`. */
-export const conformance: readonly ConformanceCheck[] = [
+export const conformance: readonly Check[] = [
   ...memoryChecks,
   ...mapChecks,
   ...functionChecks,
@@ -28,23 +27,6 @@ export const conformance: readonly ConformanceCheck[] = [
   ...randomChecks,
   ...determinismChecks,
 ];
-
-export interface ConformanceOptions extends RunOptions {
-  /** Only checks whose name contains this: a family (`matmul:`), a law (`P45`). */
-  readonly only?: string;
-  /** Told of each check before it runs. */
-  readonly progress?: (name: string) => void;
-}
-
-export interface ConformanceReport {
-  readonly backend: string;
-  readonly adapter: string;
-  readonly passed: readonly { readonly name: string; readonly ms: number }[];
-  /** Each message says the check, what was called, what came of it and what was expected. */
-  readonly failures: readonly { readonly name: string; readonly message: string }[];
-  /** What could not be checked on this backend, and why. */
-  readonly leftOut: readonly string[];
-}
 
 /** What the checks leave out on a backend, in words. */
 export function leftOut(backend: Backend): string[] {
@@ -57,28 +39,6 @@ export function leftOut(backend: Backend): string[] {
 }
 
 /** Runs the checks one after the other and collects what fails. Memory that it takes is given back. */
-export async function checkBackend(
-  backend: Backend,
-  options: ConformanceOptions = {},
-): Promise<ConformanceReport> {
-  const { only = '', progress, ...runOptions } = options;
-  const passed: { name: string; ms: number }[] = [];
-  const failures: { name: string; message: string }[] = [];
-  for (const { name, run } of conformance.filter((check) => check.name.includes(only))) {
-    progress?.(name);
-    const start = performance.now();
-    try {
-      await run(backend, runOptions);
-      passed.push({ name, ms: performance.now() - start });
-    } catch (error) {
-      failures.push({ name, message: messageOf(error) });
-    }
-  }
-  return {
-    backend: backend.name,
-    adapter: backend.info.adapter,
-    passed,
-    failures,
-    leftOut: leftOut(backend),
-  };
+export async function checkBackend(backend: Backend, options: CheckOptions = {}): Promise<CheckReport> {
+  return runChecks(conformance, backend, options, leftOut(backend));
 }

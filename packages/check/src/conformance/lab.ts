@@ -5,16 +5,10 @@
  */
 import { type Backend, type DType, hostArray, type Storage, type TypedArray, type View } from '@bax/core';
 import fc from 'fast-check';
-import { CheckError } from '../errors.ts';
+import { CheckError, messageOf } from '../errors.ts';
+import { type Check, forAll, type RunOptions } from '../run.ts';
 import { decode, encode, ints, poison, same } from './numbers.ts';
 import { indices, place, places, showStrided, type Strided } from './strided.ts';
-
-export interface RunOptions {
-  /** A factor on the number of random cases of each check. Default 1. */
-  readonly runs?: number;
-  /** Where fast-check begins to draw; equal seeds give equal cases. Default 1. */
-  readonly seed?: number;
-}
 
 /** A view on a backend's memory and what that memory must hold. */
 export interface Block {
@@ -39,18 +33,16 @@ export class Lab {
   readonly u: number;
   /** Whether NaN, infinities and subnormal numbers are IEEE's; WGSL's need not be. */
   readonly ieee: boolean;
-  readonly #runs: number;
-  readonly #seed: number;
+  readonly #options: RunOptions;
   readonly #blocks = new Set<View['buffer']>();
   #kind = 0;
 
-  constructor(backend: Backend, { runs = 1, seed = 1 }: RunOptions = {}) {
+  constructor(backend: Backend, options: RunOptions = {}) {
     this.backend = backend;
     this.dtypes = backend.info.dtypes;
     this.u = backend.info.roundoff;
     this.ieee = isIeee(backend);
-    this.#runs = runs;
-    this.#seed = seed;
+    this.#options = options;
   }
 
   /** Those of the types that the backend computes with; the others are left out. */
@@ -132,19 +124,13 @@ export class Lab {
 
   /** Checks `runs` random cases. */
   async forAll<T>(runs: number, cases: fc.Arbitrary<T>, body: (x: T) => Promise<void>): Promise<void> {
-    const property = fc.asyncProperty(cases, async (x) => {
+    await forAll(runs, this.#options, cases, async (x) => {
       try {
         await body(x);
       } finally {
         this.freeAll();
       }
     });
-    const details = await fc.check(property, { numRuns: Math.ceil(runs * this.#runs), seed: this.#seed });
-    if (!details.failed) return;
-    const { errorInstance, counterexample, seed, counterexamplePath } = details;
-    throw new CheckError(
-      `${messageOf(errorInstance)}\n  for ${fc.stringify(counterexample?.[0])}\n  fast-check: seed ${seed}, path '${counterexamplePath}'`,
-    );
   }
 
   /** Checks each of some cases. */
@@ -163,7 +149,6 @@ export class Lab {
 
 const isDType = (type: Storage): type is DType => type === 'f32' || type === 'f64' || type === 'i32';
 export const isIeee = ({ info }: Backend): boolean => info.roundoff <= 2 ** -24;
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Says what an element must be. */
 export function set(block: Block, p: number, value: number, allowed = 0): void {
@@ -190,15 +175,8 @@ function compare({ name, at, view, data, allowed }: Block, read: TypedArray): vo
   }
 }
 
-/** One thing that every backend must do; throws a CheckError that says what it did instead. */
-export interface ConformanceCheck {
-  /** The family, the law of laws.md if it is one, and what holds. */
-  readonly name: string;
-  readonly run: (backend: Backend, options?: RunOptions) => Promise<void>;
-}
-
 /** A check, which must leave no memory behind. */
-export const check = (name: string, body: (lab: Lab) => Promise<void>): ConformanceCheck => ({
+export const check = (name: string, body: (lab: Lab) => Promise<void>): Check => ({
   name,
   async run(backend, options) {
     const lab = new Lab(backend, options);

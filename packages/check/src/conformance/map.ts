@@ -1,8 +1,9 @@
 import { type DType, expr, type Expr, type ScalarFn, sizeOf, type Storage } from '@bax/core';
 import fc from 'fast-check';
 import { CheckError } from '../errors.ts';
+import type { Check } from '../run.ts';
 import { evaluate, type Values } from './evaluate.ts';
-import { type Block, check, type ConformanceCheck, type Lab, set } from './lab.ts';
+import { type Block, check, type Lab, set } from './lab.ts';
 import { decode, ints, intsFor, round } from './numbers.ts';
 import { EDGES, places, plain, shapes, spaced, strided } from './strided.ts';
 
@@ -91,7 +92,7 @@ const patterns: [Storage, number[]][] = [
   ['u32', [0, 7, 2 ** 24]],
 ];
 
-export const mapChecks: readonly ConformanceCheck[] = [
+export const mapChecks: readonly Check[] = [
   check('map: any formula on any views, bits on integers (P31)', async (lab) => {
     const dtype = fc.constantFrom(...lab.dtypes);
     const cases = sizes.chain((shape) =>

@@ -1,6 +1,7 @@
 import { type DType, expr, type MatmulOptions, type Storage } from '@bax/core';
 import fc from 'fast-check';
-import { type Block, check, type ConformanceCheck, type Lab, set } from './lab.ts';
+import type { Check } from '../run.ts';
+import { type Block, check, type Lab, set } from './lab.ts';
 import { decode, ints, intsFor, reals } from './numbers.ts';
 import { product } from './product.ts';
 import { EDGES, plain, spaced, type Strided, strided, turned } from './strided.ts';
@@ -75,7 +76,7 @@ const patterns: [Storage, number[]][] = [
   ['u32', [0, 1, 65536, 2 ** 24]],
 ];
 
-export const matmulChecks: readonly ConformanceCheck[] = [
+export const matmulChecks: readonly Check[] = [
   check('matmul: any strides, storage, batch and options, bits on integers (P31)', async (lab) => {
     const length = fc.integer({ min: 0, max: 9 });
     const batch = fc.array(fc.nat(3), { maxLength: 2 });

@@ -1,6 +1,7 @@
 import { bytesOf, expr, hostArray, type MemoryReport, type Storage } from '@bax/core';
 import { CheckError } from '../errors.ts';
-import { check, type ConformanceCheck, type Lab, set } from './lab.ts';
+import type { Check } from '../run.ts';
+import { check, type Lab, set } from './lab.ts';
 import { ints, same } from './numbers.ts';
 import { EDGES, plain } from './strided.ts';
 
@@ -24,7 +25,7 @@ function enqueue({ backend }: Lab, views: Parameters<Lab['backend']['map']>[1]):
   for (let i = 1; i < views.length; i++) backend.map(double, [views[i - 1]], [views[i]], []);
 }
 
-export const memoryChecks: readonly ConformanceCheck[] = [
+export const memoryChecks: readonly Check[] = [
   check('memory: counts buffers exactly and bytes at least', async (lab) => {
     const { backend } = lab;
     for (const type of lab.having(...TYPES)) {

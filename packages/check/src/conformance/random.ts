@@ -1,11 +1,12 @@
 import { key, randomBits } from '@bax/core';
-import { check, type ConformanceCheck, set } from './lab.ts';
+import type { Check } from '../run.ts';
+import { check, set } from './lab.ts';
 import { EDGES, plain } from './strided.ts';
 
 /** Threefry-2x32-20 of https://github.com/DEShawResearch/random123/blob/main/tests/kat_vectors, counter 0. */
 const KNOWN = [0x6b200159, 0x99ba4efe];
 
-export const randomChecks: readonly ConformanceCheck[] = [
+export const randomChecks: readonly Check[] = [
   check("random: has Random123's known answer", async (lab) => {
     const out = lab.output('out', plain([2]), 'i32');
     KNOWN.forEach((word, i) => set(out, i, word | 0));

@@ -1,7 +1,8 @@
 import type { DType } from '@bax/core';
 import fc from 'fast-check';
 import { gamma } from '../bounds.ts';
-import { type Block, check, type ConformanceCheck, type Lab, set } from './lab.ts';
+import type { Check } from '../run.ts';
+import { type Block, check, type Lab, set } from './lab.ts';
 import { ints, reals, round, roundoffOf } from './numbers.ts';
 import { EDGES, indices, places, plain, shapes, spaced, type Strided, strided } from './strided.ts';
 
@@ -70,7 +71,7 @@ const blocks = fc.constantFrom<number[]>(
 /** Shapes and which of their axes are summed. */
 const empty: [number[], number[]][] = [[[0], [1]], [[0, 40], [1, 40]], [[3, 0], [1, 0]], [[2, 0, 3], [2, 1, 3]], [[0, 3], [0, 1]]]; // prettier-ignore
 
-export const reduceChecks: readonly ConformanceCheck[] = [
+export const reduceChecks: readonly Check[] = [
   check('reduce: any axes of any views, bits on integers (P31)', async (lab) => {
     await lab.forAll(400, cases(lab, shapes(4, 7)), async (x) => run(lab, x));
   }),

@@ -1,6 +1,5 @@
 import {
   type FusedKernel,
-  isContiguous,
   type LoraLinearAttrs,
   permuteView,
   reshapeView,
@@ -9,11 +8,9 @@ import {
 } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
-import { copyInto, fill, freshView } from './map.ts';
+import { freshView } from './map.ts';
 import { lowRankMatmul, matmul } from './matmul.ts';
 import { along } from './parts.ts';
-
-const up4 = (n: number): number => Math.ceil(n / 4) * 4;
 
 /** y = W x + b, the bias added as the product is stored. */
 export const linear = (gpu: Gpu): Record<string, FusedKernel> => ({
@@ -29,52 +26,37 @@ export const linear = (gpu: Gpu): Record<string, FusedKernel> => ({
 });
 
 /**
- * y = W x + b + Σ s B (A z) in one pass over y: with t = s A z of all branches side by side, and u = Bᵀ of each below the
- * others, in its columns and 0 elsewhere, it is one product with longer rows, [x t] [W; u].
+ * y = W x + b + Σ s B (A z). A branch on all outputs joins W's product as its last terms, with t = s A z: one pass over y on
+ * GPUs. Branches on slices add to their slices alone, so that the others keep their very bits.
  */
 export const loraLinear = (gpu: Gpu): Record<string, FusedKernel> => ({
   loraLinear(inputs, [y], attrs) {
     const { places } = attrs as LoraLinearAttrs;
     const [x, weight] = inputs;
-    const branches = places.map((place, i) => {
-      const [z, A, B] = inputs.slice(2 + 3 * i, 5 + 3 * i);
-      return { ...place, z, A, B };
-    });
-    const bias = inputs.at(2 + 3 * places.length);
     const [n, k] = weight.shape;
     const m = sizeOf(x.shape.slice(0, -1));
     const rows = (v: View, width: number): View | undefined => reshapeView(v, [m, width]);
-    const flat = rows(x, k);
-    const seen = branches.map(({ z }) => rows(z, k));
-    if (m * n * k === 0 || !flat || seen.includes(undefined) || !isContiguous(y)) return false;
-    if (!inputs.every((v) => v.buffer.type === 'f32' && gpu.fits(v))) return false;
-
-    const ranks = branches.map(({ A }) => A.shape[0]);
-    const r = ranks.reduce((sum, rank) => sum + rank, 0);
-    const [t, u] = [freshView(gpu, [m, up4(r)], 'f32'), freshView(gpu, [up4(r), up4(n)], 'f32')];
-    if (r % 4 !== 0) fill(gpu, along(t, 1, r, up4(r) - r), 0);
-    if (r % 4 !== 0 || branches.some(({ length }) => length !== n)) fill(gpu, u, 0);
-    let at = 0;
-    branches.forEach(({ A, B, start, length, scale }, i) => {
-      matmul(gpu, seen[i]!, permuteView(A, [1, 0]), along(t, 1, at, ranks[i]), { scale });
-      copyInto(gpu, permuteView(B, [1, 0]), along(along(u, 0, at, ranks[i]), 1, start, length));
-      at += ranks[i];
+    const branches = places.map((place, i) => {
+      const [z, A, B] = inputs.slice(2 + 3 * i, 5 + 3 * i);
+      return { ...place, z: rows(z, k), A: permuteView(A, [1, 0]), B: permuteView(B, [1, 0]) };
     });
-    const out = reshapeView(y, [m, n])!;
+    const bias = inputs.at(2 + 3 * places.length);
+    const [a, out] = [rows(x, k), rows(y, n)];
+    if (m * n * k === 0 || !a || !out || branches.some(({ z }) => !z)) return false;
     const b = permuteView(weight, [1, 0]);
-    const done = lowRankMatmul(gpu, {
-      a: flat,
-      b,
-      out,
-      m,
-      n,
-      k,
-      scale: 1,
-      accumulate: false,
-      low: { t, u },
-      bias,
+    const plain = { a, b, out, m, n, k, scale: 1, accumulate: false, bias };
+    const scaled = branches.map(({ z, A, scale }) => {
+      const t = freshView(gpu, [m, A.shape[1]], 'f32');
+      matmul(gpu, z!, A, t, { scale });
+      return t;
     });
-    for (const { buffer } of [t, u]) gpu.memory.free(buffer as GpuTensorBuffer);
+    const whole = branches.length === 1 && branches[0].length === n;
+    const done = lowRankMatmul(gpu, whole ? { ...plain, low: { t: scaled[0], u: branches[0].B } } : plain);
+    if (done && !whole)
+      branches.forEach(({ B, start, length }, i) => {
+        matmul(gpu, scaled[i], B, along(out, 1, start, length), { accumulate: true });
+      });
+    for (const { buffer } of scaled) gpu.memory.free(buffer as GpuTensorBuffer);
     return done;
   },
 });

@@ -1,5 +1,5 @@
 /** Chooses how a product is computed, by its shape, its strides and the adapter alone. */
-import { collapse, expr as e, type MatmulOptions, sizeOf, type View } from '@bax/core';
+import { collapse, expandView, expr as e, type MatmulOptions, sizeOf, type View } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
 import { ladderMatmulNaive as naive, matmulRows, matmulSubgroup, matmulTiled } from '../wgsl.generated.ts';
@@ -63,29 +63,48 @@ function choose(gpu: Gpu, product: Product): void {
     }
     return;
   }
-  const { m, n, k } = product;
+  run(gpu, product, batch);
+}
+
+/** Which kernel does a product: a matter of its shape, its types and the adapter, and not of what is added to it. */
+function kindOf(gpu: Gpu, { a, b, out, m, n, k }: Product, count: number): 'plain' | 'tiled' | 'vectors' {
   const most = gpu.device.limits.maxComputeWorkgroupsPerDimension;
   const small = m * n * k < SMALL || k < 4;
-  if (out.buffer.type !== 'f32' || small || sizeOf(batch.shape) > most || Math.max(m, n) / 4 > most)
-    return plainly(gpu, product, batch);
+  if (out.buffer.type !== 'f32' || small || count > most || Math.max(m, n) / 4 > most) return 'plain';
   const tileable = a.buffer.type === 'f32' && ['f32', 'f16', 'bf16'].includes(b.buffer.type);
-  if (!gpu.tuning.software && tileable && Math.min(m, n) > FEW_ROWS) tiled(gpu, product, batch);
-  else vectors(gpu, n < NARROW && n < m ? flipped(product) : product);
+  return !gpu.tuning.software && tileable && Math.min(m, n) > FEW_ROWS ? 'tiled' : 'vectors';
+}
+
+function run(gpu: Gpu, product: Product, batch: Batch): void {
+  const { out, m, n, bias } = product;
+  const kind = kindOf(gpu, product, sizeOf(batch.shape));
+  if (kind === 'tiled') return tiled(gpu, product, batch);
+  const narrow = kind === 'vectors' && n < NARROW && n < m;
+  if (bias && (kind === 'plain' || narrow)) {
+    copyInto(gpu, expandView(bias, out.shape), out);
+    return run(gpu, { ...product, bias: undefined, accumulate: true }, batch);
+  }
+  if (kind === 'plain') plainly(gpu, product, batch);
+  else vectors(gpu, narrow ? flipped(product) : product);
 }
 
 /**
- * A product with low-rank terms and a bias; false if it is too large. On GPUs in one pass over the result; on the processor a
- * second one costs less than a longer loop in registers.
+ * a b + t u + bias. On GPUs in one pass over the result, where the low-rank terms reach all of it; elsewhere they are a
+ * second product. The terms of a and b are summed as they are without the others. False if something is too large to bind.
  */
 export function lowRankMatmul(gpu: Gpu, product: Product): boolean {
-  const { a, b, out, m, n, low, bias } = product;
+  const { a, b, out, low, bias } = product;
   const views = [a, b, out, ...(low ? [low.t, low.u] : []), ...(bias ? [bias] : [])];
-  const most = gpu.device.limits.maxComputeWorkgroupsPerDimension;
-  if (Math.max(m, n) / 4 > most || !views.every((v) => v.buffer.type === 'f32' && gpu.fits(v))) return false;
-  if (!gpu.tuning.software && Math.min(m, n) > FEW_ROWS) tiled(gpu, product, NO_BATCH);
+  if (!views.every((v) => v.buffer.type === 'f32' && gpu.fits(v))) return false;
+  if (!low || kindOf(gpu, product, 1) === 'tiled') run(gpu, product, NO_BATCH);
   else {
-    vectors(gpu, product);
-    if (low) choose(gpu, { a: low.t, b: low.u, out, m, n, k: low.t.shape[1], scale: 1, accumulate: true });
+    run(gpu, { ...product, low: undefined }, NO_BATCH);
+    const { t, u } = low;
+    run(
+      gpu,
+      { ...product, a: t, b: u, k: t.shape[1], accumulate: true, low: undefined, bias: undefined },
+      NO_BATCH,
+    );
   }
   return true;
 }

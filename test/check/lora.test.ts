@@ -1,0 +1,58 @@
+/** What `checkLora` does with a backend that is wrong. */
+import { checkLora, loraLaws } from '@bax/check';
+import type { Backend } from '@bax/core';
+import { cpu } from '@bax/cpu';
+import { expect, it } from 'vitest';
+
+/** The laws that a backend breaks, by their numbers. */
+async function broken(backend: Backend): Promise<string[]> {
+  const { passed, failures } = await checkLora(backend, { runs: 1 / 8 });
+  expect(passed.length + failures.length).toBe(loraLaws.length);
+  return [...new Set(failures.map(({ name }) => name.split(':')[0]))];
+}
+
+it('finds nothing wrong with cpu, and gives back all memory', async () => {
+  const backend = cpu();
+  expect(await broken(backend)).toEqual([]);
+  expect(backend.memory()).toMatchObject({ live: 0, buffers: 0 });
+});
+
+it.each<[string, (right: Backend) => Partial<Backend>, string[]]>([
+  [
+    'a product replaces what it should be added to',
+    (right) => ({ matmul: (a, b, out, options) => right.matmul(a, b, out, { ...options, accumulate: false }) }),
+    ['P2', 'P6'],
+  ],
+  [
+    'a factor is taken for 1',
+    (right) => ({ map: (fn, inputs, outputs, scalars) => right.map(fn, inputs, outputs, Array.from(scalars, () => 1)) }),
+    ['P1', 'P2', 'P57', 'P6', 'P33'],
+  ],
+  [
+    'products have no more digits than half precision',
+    (right) => ({
+      matmul(a, b, out, options) {
+        right.matmul(a, b, out, options);
+        const product = Float32Array.from(right.peek!(out.buffer)!);
+        const bits = new Uint32Array(product.buffer);
+        bits.forEach((x, i) => (bits[i] = x & 0xffffe000));
+        right.write(out.buffer, product);
+      },
+    }),
+    ['P2', 'P6', 'P33'],
+  ],
+])('sees it where %s', async (_, wrong, laws) => {
+  const right = cpu();
+  expect(await broken({ ...right, ...wrong(right) })).toEqual(laws);
+}); // prettier-ignore
+
+it('says the law, what came instead, and the smallest case', async () => {
+  const right = cpu();
+  const map: Backend['map'] = (fn, inputs, outputs) => right.map(fn, inputs, outputs, [1, 1]);
+  const { failures } = await checkLora({ ...right, map }, { only: 'P6: merged', runs: 1 / 8 });
+  expect(failures.map(({ message }) => message)).toEqual([
+    expect.stringMatching(
+      /^cpu: P6: merged and unmerged outputs [^\n]*: W' = W \+ s B A: bits differ at \d+ of \d+: -?[\d.]+, expected -?[\d.]+\n {2}for [^]*\n {2}fast-check: seed 1, path '/,
+    ),
+  ]);
+});
