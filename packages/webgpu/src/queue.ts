@@ -16,6 +16,9 @@ const ARENA = 2 ** 17;
 /** Bind groups that are kept for the next time: each costs lavapipe a mapping, of which a process has 65,530. */
 const MOST_GROUPS = 4096;
 
+/** Bytes of a readback buffer that is kept. */
+const MOST_STAGING = 2 ** 24;
+
 /** Part of a block that a dispatch sees; all of it where it fits into a binding. */
 export interface Binding {
   readonly block: Block;
@@ -137,11 +140,6 @@ export class Queue {
     if (this.#debug) this.flush();
   }
 
-  copy(from: Block, fromByte: number, to: Block, toByte: number, bytes: number): void {
-    from.lastUse = to.lastUse = this.#open.serial;
-    this.#open.steps.push({ from: from.gpu, fromByte, to: to.gpu, toByte, bytes });
-  }
-
   /** `data` is the caller's again at once. Offset and length are multiples of 4. */
   write(block: Block, data: Uint8Array<ArrayBuffer>, at: number): void {
     if (this.#lost) return;
@@ -177,9 +175,7 @@ export class Queue {
       await staging.mapAsync(1, 0, bytes); // GPUMapMode.READ
       const data = staging.getMappedRange(0, bytes).slice(0);
       staging.unmap();
-      const free = this.#staging.get(size);
-      if (free) free.push(staging);
-      else this.#staging.set(size, [staging]);
+      this.#keepStaging(staging);
       return data;
     } catch (error) {
       staging.destroy();
@@ -274,6 +270,14 @@ export class Queue {
   #newStaging(size: number): GPUBuffer {
     this.created++;
     return this.#device.createBuffer({ label: 'readback', size, usage: USAGE.mapRead | USAGE.copyDst });
+  }
+
+  /** For the next read of that size; large ones are rare and go back to the system. */
+  #keepStaging(staging: GPUBuffer): void {
+    if (staging.size > MOST_STAGING) return staging.destroy();
+    const free = this.#staging.get(staging.size);
+    if (free) free.push(staging);
+    else this.#staging.set(staging.size, [staging]);
   }
 
   #group(layout: Layout, bindings: readonly Binding[]): GPUBindGroup {

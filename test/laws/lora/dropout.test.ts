@@ -112,7 +112,7 @@ describe.each(backendCases)('on $name', (device) => {
     };
     await fc.assert(
       fc.asyncProperty(instances('int', { size: 8 }), fc.constantFrom(0.5, 0.75), fc.nat(1e6), law),
-      runs(80 * device.share),
+      runs(80),
     );
     expect(dropped).toBeGreaterThan(500);
   });
@@ -128,7 +128,7 @@ describe.each(backendCases)('on $name', (device) => {
         'p = 0',
       );
     };
-    await fc.assert(fc.asyncProperty(instances('real'), fc.nat(99), law), runs(30 * device.share));
+    await fc.assert(fc.asyncProperty(instances('real'), fc.nat(99), law), runs(30));
   });
 
   it('P44: as many are kept as chance keeps, and where is another matter for each key, layer and target', async () => {

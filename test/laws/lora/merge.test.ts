@@ -42,9 +42,10 @@ describe.each(backendCases)('on $name', (device) => {
     const eight = fc.array(mantissa, { minLength: 8, maxLength: 8 });
     await fc.assert(
       fc.asyncProperty(eight, eight, fc.constantFrom(1 + 2 ** -24 - 2 ** -40, 1 + 3 * 2 ** -24), law),
-      runs(60 * device.share),
+      runs(60),
     );
-    expect(most, 'the bound is not idle').toBeGreaterThan(0.4);
+    // Where u is twice what rounding to nearest costs, so is the bound.
+    expect(most, 'the bound is not idle').toBeGreaterThan((0.4 * 2 ** -24) / backend.info.roundoff);
   });
 
   it('merges what runs: with a strength s is multiplied by it; a disabled adapter is not merged', async () => {
@@ -61,10 +62,7 @@ describe.each(backendCases)('on $name', (device) => {
         'merge: the adapter is disabled, so merging would give the base; call enable() first',
       );
     };
-    await fc.assert(
-      fc.asyncProperty(instances('int'), fc.constantFrom(0, 0.5, 1, 2, -1), law),
-      runs(50 * device.share),
-    );
+    await fc.assert(fc.asyncProperty(instances('int'), fc.constantFrom(0, 0.5, 1, 2, -1), law), runs(50));
     const lora = adapted(fc.sample(instances('int'), { numRuns: 1, seed: 1 })[0]!, { backend });
     for (const strength of [NaN, Infinity])
       expect(await failure(() => lora.setStrength(strength))).toBe(

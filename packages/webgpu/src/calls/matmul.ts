@@ -71,8 +71,14 @@ function kindOf(gpu: Gpu, { a, b, out, m, n, k }: Product, count: number): 'plai
   const most = gpu.device.limits.maxComputeWorkgroupsPerDimension;
   const small = m * n * k < SMALL || k < 4;
   if (out.buffer.type !== 'f32' || small || count > most || Math.max(m, n) / 4 > most) return 'plain';
+  // What goes through memory of whole vectors must fit into a binding, too.
+  const padded = 4 * count * Math.max(m * up4(k), k * up4(n), m * up4(n), n * up4(m));
   const tileable = a.buffer.type === 'f32' && ['f32', 'f16', 'bf16'].includes(b.buffer.type);
-  return !gpu.tuning.software && tileable && Math.min(m, n) > FEW_ROWS ? 'tiled' : 'vectors';
+  return !gpu.tuning.software && tileable && Math.min(m, n) > FEW_ROWS
+    ? 'tiled'
+    : padded <= gpu.maxBinding
+      ? 'vectors'
+      : 'plain';
 }
 
 function run(gpu: Gpu, product: Product, batch: Batch): void {
