@@ -66,7 +66,7 @@ export class Gpu {
     this.device = device;
     this.tuning = tuning;
     this.maxBinding = Math.min(limits.maxBinding, device.limits.maxStorageBufferBindingSize);
-    this.queue = new Queue(device, limits.debug ?? false);
+    this.queue = new Queue(device, { debug: limits.debug ?? false, patient: tuning.software });
     this.pipelines = new Pipelines(device, () => this.queue.pump());
     this.memory = new DeviceMemory(device, {
       budget: limits.budget,
