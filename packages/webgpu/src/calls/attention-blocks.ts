@@ -7,7 +7,7 @@ import type { View } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
 import { attentionWeights, attentionWeightsGrad } from '../wgsl.generated.ts';
-import type { Attention } from './attention.ts';
+import type { Attention } from './attention-lengths.ts';
 import { freshView } from './map.ts';
 import { matmul } from './matmul.ts';
 import { along } from './parts.ts';

@@ -8,7 +8,7 @@ import {
   attentionGradQuery,
   attentionStep,
 } from '../wgsl.generated.ts';
-import type { Attention } from './attention.ts';
+import type { Attention } from './attention-lengths.ts';
 import { copyInto, fill, freshView } from './map.ts';
 
 /** The deepest rows that the kernels take: each of 8 threads has four vectors of a sum. */

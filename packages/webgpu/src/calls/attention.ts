@@ -2,23 +2,9 @@
 import { type AttentionAttrs, type FusedKernel, sizeOf, type View } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
 import * as blocks from './attention-blocks.ts';
+import type { Attention } from './attention-lengths.ts';
 import * as tiles from './attention-tiles.ts';
 import { apart } from './map.ts';
-
-/** One call's lengths. */
-export interface Attention {
-  readonly batch: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly queries: number;
-  readonly keys: number;
-  readonly depth: number;
-  readonly width: number;
-  readonly causal: boolean;
-  readonly scale: number;
-  /** As [B, H, Tq, Tk]. */
-  readonly mask: View | undefined;
-}
 
 export const attention = (gpu: Gpu): Record<string, FusedKernel> => ({
   attention(inputs, outputs, attrs) {
