@@ -22,6 +22,7 @@ export default defineConfig({
     isolate: false,
     maxWorkers: 2,
     testTimeout: 60_000,
+    hookTimeout: 120_000, // SwiftShader closes a device only when it has compiled what it began
     coverage: { provider: 'v8', include: ['packages/*/src/**/*.ts'] },
   },
 });

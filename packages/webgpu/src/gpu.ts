@@ -4,7 +4,8 @@ import { GpuError, type Place } from './errors.ts';
 import type { Kernel, Variant } from './kernel.ts';
 import { type Block, blockOf, DeviceMemory, mebibytes } from './memory.ts';
 import { Pipelines } from './pipelines.ts';
-import { type Binding, Queue } from './queue.ts';
+import type { Binding } from './bind-groups.ts';
+import { Queue } from './queue.ts';
 
 /** How work is split best: which kernels are taken, by the kind of adapter. */
 export interface Tuning {

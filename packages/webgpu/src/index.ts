@@ -156,11 +156,10 @@ function open(device: GPUDevice, info: BackendInfo, tuning: Tuning, options: Web
     ...fast,
     lost,
     device,
-    counts: () => ({
-      ...gpu.queue.counts,
-      buffers: gpu.memory.created + gpu.queue.created,
-      pipelines: gpu.pipelines.created,
-    }),
+    counts() {
+      const { buffers, ...counts } = gpu.queue.counts;
+      return { ...counts, buffers: buffers + gpu.memory.created, pipelines: gpu.pipelines.created };
+    },
     async warmUp(step) {
       const one = scope(() => {
         step();

@@ -3,96 +3,32 @@
  * one submit, one pass where nothing but dispatches is in it, and one upload of all its parameters. A batch whose
  * pipelines are not compiled yet holds back itself and all that come after it.
  */
+import { ARENA, Batch, culprit, encode } from './batch.ts';
+import { type Binding, BindGroups } from './bind-groups.ts';
 import { GpuError, type Place } from './errors.ts';
 import { type Kernel, pack } from './kernel.ts';
-import { type Block, sizeClass, USAGE } from './memory.ts';
-import type { Layout, Pipeline } from './pipelines.ts';
+import { type Block, USAGE } from './memory.ts';
+import type { Pipeline } from './pipelines.ts';
+import { Readback } from './readback.ts';
 
 /** More dispatches than that are not held back: the device shall work while the host records. */
 const BATCH = 128;
-/** Bytes of parameters of a batch. */
-const ARENA = 2 ** 17;
-
-/** Bind groups that are kept for the next time: each costs lavapipe a mapping, of which a process has 65,530. */
-const MOST_GROUPS = 4096;
-
-/** Bytes of a readback buffer that is kept. */
-const MOST_STAGING = 2 ** 24;
-
-/** Part of a block that a dispatch sees; all of it where it fits into a binding. */
-export interface Binding {
-  readonly block: Block;
-  readonly offset?: number;
-  readonly size?: number;
-}
-
-interface Dispatch {
-  readonly pipeline: Pipeline;
-  readonly group: GPUBindGroup;
-  readonly paramsAt: number;
-  readonly workgroups: readonly [number, number, number];
-  readonly place: Place;
-  /** Where the host made the call; in debug mode only. */
-  readonly origin: Error | undefined;
-}
-interface Copy {
-  readonly from: GPUBuffer;
-  readonly fromByte: number;
-  readonly to: GPUBuffer;
-  readonly toByte: number;
-  readonly bytes: number;
-}
-interface Write {
-  readonly to: GPUBuffer;
-  readonly at: number;
-  readonly data: Uint8Array<ArrayBuffer>;
-}
-
-class Batch {
-  readonly serial: number;
-  /** Done before the steps. */
-  readonly writes: Write[] = [];
-  readonly steps: (Dispatch | Copy)[] = [];
-  readonly retired: GPUBuffer[] = [];
-  readonly arena: Uint8Array<ArrayBuffer>;
-  readonly view: DataView;
-  used = 0;
-  /** Resolves when it was submitted and its faults are known. */
-  readonly done: Promise<void>;
-  #resolve!: () => void;
-  constructor(serial: number, arena: Uint8Array<ArrayBuffer> = new Uint8Array(ARENA)) {
-    this.serial = serial;
-    this.arena = arena;
-    this.view = new DataView(arena.buffer);
-    this.done = new Promise((resolve) => (this.#resolve = resolve));
-  }
-  finish(): void {
-    this.#resolve();
-  }
-  get empty(): boolean {
-    return this.steps.length === 0 && this.writes.length === 0 && this.retired.length === 0;
-  }
-}
 
 export interface QueueCounts {
   readonly dispatches: number;
   readonly submits: number;
   readonly bindGroups: number;
+  /** Readback buffers. */
+  readonly buffers: number;
 }
 
 export class Queue {
   readonly #device: GPUDevice;
   readonly #debug: boolean;
-  /** Whether to leave the processor to the adapter. */
-  readonly #patient: boolean;
-  /** By dispatches since the read before: milliseconds until the device was done. */
-  readonly #waits = new Map<number, number>();
-  #countedAt = { serial: 0, dispatches: 0 };
   readonly #uniform: GPUBuffer;
   readonly #alignment: number;
-  readonly #groups = new Map<string, GPUBindGroup>();
-  readonly #groupsOf = new Map<number, string[]>();
-  readonly #staging = new Map<number, GPUBuffer[]>();
+  readonly #groups: BindGroups;
+  readonly #readback: Readback;
   #open = new Batch(1);
   /** Of batches that are done, for the next ones. */
   readonly #arenas: Uint8Array<ArrayBuffer>[] = [];
@@ -103,26 +39,31 @@ export class Queue {
   #flushPlanned = false;
   #faults: { readonly serial: number; readonly error: GpuError; told: boolean }[] = [];
   #lost: GpuError | undefined;
-  #counts = { dispatches: 0, submits: 0, bindGroups: 0 };
-  /** Readback buffers that were ever made. */
-  created = 0;
+  #dispatches = 0;
+  #submits = 0;
   /** What runs now, for faults. */
   place: Place = { op: 'start', path: '', shapes: '' };
 
   constructor(device: GPUDevice, { debug, patient }: { readonly debug: boolean; readonly patient: boolean }) {
     this.#device = device;
     this.#debug = debug;
-    this.#patient = patient;
     this.#alignment = device.limits.minUniformBufferOffsetAlignment;
     this.#uniform = device.createBuffer({
       label: 'params',
       size: ARENA,
       usage: USAGE.uniform | USAGE.copyDst,
     });
+    this.#groups = new BindGroups(device, this.#uniform);
+    this.#readback = new Readback(device, patient);
   }
 
   get counts(): QueueCounts {
-    return { ...this.#counts };
+    return {
+      dispatches: this.#dispatches,
+      submits: this.#submits,
+      bindGroups: this.#groups.created,
+      buffers: this.#readback.created,
+    };
   }
 
   dispatch<P extends object>(
@@ -138,11 +79,11 @@ export class Queue {
     const paramsAt = batch.used;
     pack(kernel, params, batch.view, paramsAt);
     batch.used = Math.ceil((paramsAt + uniform) / this.#alignment) * this.#alignment;
-    const group = this.#group(pipeline.layout, bindings);
+    const group = this.#groups.of(pipeline.layout, bindings);
     for (const { block } of bindings) block.lastUse = batch.serial;
     const origin = this.#debug ? new Error('the call that failed') : undefined;
     batch.steps.push({ pipeline, group, paramsAt, workgroups, place: this.place, origin });
-    this.#counts.dispatches++;
+    this.#dispatches++;
     if (this.#debug) this.flush();
   }
 
@@ -160,8 +101,7 @@ export class Queue {
 
   /** Destroys a block when nothing that is queued uses it. */
   retire(block: Block): void {
-    for (const key of this.#groupsOf.get(block.id) ?? []) this.#groups.delete(key);
-    this.#groupsOf.delete(block.id);
+    this.#groups.forget(block);
     if (block.lastUse <= this.#submitted) block.gpu.destroy();
     else this.#open.retired.push(block.gpu);
   }
@@ -169,8 +109,7 @@ export class Queue {
   /** The bytes of a block from `at` on, once all that was enqueued is done. Rejects with the first fault. */
   async read(block: Block, at: number, bytes: number): Promise<ArrayBuffer> {
     this.#faults = this.#faults.filter(({ told }) => !told);
-    const size = sizeClass(bytes);
-    const staging = this.#staging.get(size)?.pop() ?? this.#newStaging(size);
+    const staging = this.#readback.take(bytes);
     const batch = this.#open;
     block.lastUse = batch.serial;
     batch.steps.push({ from: block.gpu, fromByte: at, to: staging, toByte: 0, bytes });
@@ -178,11 +117,7 @@ export class Queue {
     try {
       await batch.done;
       this.#throwFault(batch.serial);
-      await this.#mapped(staging, bytes, batch.serial);
-      const data = staging.getMappedRange(0, bytes).slice(0);
-      staging.unmap();
-      this.#keepStaging(staging);
-      return data;
+      return await this.#readback.contents(staging, bytes, batch.serial, this.#dispatches);
     } catch (error) {
       staging.destroy();
       // A loss may reach a read before it is announced.
@@ -190,24 +125,6 @@ export class Queue {
       this.#throwFault(Infinity);
       throw error;
     }
-  }
-
-  /**
-   * Waits for a readback buffer. Dawn in Node turns a processor round and round while it waits; a software adapter would
-   * rather compute on it. So what has been waited for before (a step of as many dispatches) is slept through for the most
-   * part. Only the time of the wait depends on it.
-   */
-  async #mapped(staging: GPUBuffer, bytes: number, serial: number): Promise<void> {
-    const dispatches = this.#counts.dispatches - this.#countedAt.dispatches;
-    const first = serial > this.#countedAt.serial;
-    if (first) this.#countedAt = { serial, dispatches: this.#counts.dispatches };
-    const start = performance.now();
-    const expected = first && this.#patient ? (this.#waits.get(dispatches) ?? 0) : 0;
-    if (expected > 10) await new Promise((resolve) => setTimeout(resolve, 0.75 * expected));
-    await staging.mapAsync(1, 0, bytes); // GPUMapMode.READ
-    if (!first || !this.#patient) return;
-    if (this.#waits.size > 100) this.#waits.clear();
-    this.#waits.set(dispatches, performance.now() - start);
   }
 
   /** Told by whoever finds out that something failed; the next read rejects with it. */
@@ -254,7 +171,7 @@ export class Queue {
 
   /** Submits batches in their order, until one has to wait for a pipeline. */
   pump(): void {
-    while (this.#waiting.length > 0 && ready(this.#waiting[0])) {
+    while (this.#waiting.length > 0 && this.#waiting[0].ready) {
       const batch = this.#waiting.shift()!;
       if (this.#lost) batch.finish();
       else this.#submit(batch);
@@ -272,7 +189,7 @@ export class Queue {
     for (const { to, at, data } of batch.writes) device.queue.writeBuffer(to, at, data);
     if (batch.used > 0) device.queue.writeBuffer(this.#uniform, 0, batch.arena, 0, batch.used);
     device.queue.submit([encode(device, steps)]);
-    this.#counts.submits++;
+    this.#submits++;
     this.#submitted = batch.serial;
     this.#arenas.push(batch.arena);
     for (const buffer of batch.retired) buffer.destroy();
@@ -290,86 +207,4 @@ export class Queue {
     };
     void check();
   }
-
-  #newStaging(size: number): GPUBuffer {
-    this.created++;
-    return this.#device.createBuffer({ label: 'readback', size, usage: USAGE.mapRead | USAGE.copyDst });
-  }
-
-  /** For the next read of that size; large ones are rare and go back to the system. */
-  #keepStaging(staging: GPUBuffer): void {
-    if (staging.size > MOST_STAGING) return staging.destroy();
-    const free = this.#staging.get(staging.size);
-    if (free) free.push(staging);
-    else this.#staging.set(staging.size, [staging]);
-  }
-
-  #group(layout: Layout, bindings: readonly Binding[]): GPUBindGroup {
-    let key = `${layout.id}`;
-    for (const { block, offset, size } of bindings)
-      key += size === undefined ? ` ${block.id}` : ` ${block.id}+${offset}:${size}`;
-    const known = this.#groups.get(key);
-    if (known) return known;
-    if (this.#groups.size >= MOST_GROUPS) {
-      this.#groups.clear();
-      this.#groupsOf.clear();
-    }
-    const group = this.#device.createBindGroup({
-      layout: layout.gpu,
-      entries: [
-        { binding: 0, resource: { buffer: this.#uniform, size: layout.uniform } },
-        ...bindings.map(({ block, offset = 0, size }, i) => ({
-          binding: i + 1,
-          resource: { buffer: block.gpu, offset, ...(size === undefined ? {} : { size }) },
-        })),
-      ],
-    });
-    this.#counts.bindGroups++;
-    this.#groups.set(key, group);
-    for (const { block } of bindings) {
-      const keys = this.#groupsOf.get(block.id);
-      if (keys) keys.push(key);
-      else this.#groupsOf.set(block.id, [key]);
-    }
-    return group;
-  }
-}
-
-const ready = (batch: Batch): boolean =>
-  batch.steps.every((step) => !('pipeline' in step) || step.pipeline.compiled || step.pipeline.failure);
-
-function encode(device: GPUDevice, steps: readonly (Dispatch | Copy)[]): GPUCommandBuffer {
-  const encoder = device.createCommandEncoder();
-  let pass: GPUComputePassEncoder | undefined;
-  let current: Pipeline | undefined;
-  for (const step of steps) {
-    if ('pipeline' in step) {
-      if (!pass) {
-        pass = encoder.beginComputePass();
-        current = undefined;
-      }
-      if (step.pipeline !== current) pass.setPipeline((current = step.pipeline).compiled!);
-      pass.setBindGroup(0, step.group, [step.paramsAt]);
-      pass.dispatchWorkgroups(...step.workgroups);
-    } else {
-      pass?.end();
-      pass = undefined;
-      encoder.copyBufferToBuffer(step.from, step.fromByte, step.to, step.toByte, step.bytes);
-    }
-  }
-  pass?.end();
-  return encoder.finish();
-}
-
-/** The place of the step that fails when it is encoded alone. */
-async function culprit(
-  device: GPUDevice,
-  steps: readonly (Dispatch | Copy)[],
-): Promise<Dispatch | undefined> {
-  for (const step of steps) {
-    device.pushErrorScope('validation');
-    encode(device, [step]);
-    if (await device.popErrorScope()) return 'place' in step ? step : undefined;
-  }
-  return undefined;
 }

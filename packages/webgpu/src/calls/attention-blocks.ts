@@ -5,12 +5,11 @@
  */
 import type { View } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
-import type { GpuTensorBuffer } from '../memory.ts';
 import { attentionWeights, attentionWeightsGrad } from '../wgsl.generated.ts';
 import type { Attention } from './attention-lengths.ts';
-import { freshView } from './map.ts';
+import { borrow, type Fresh } from './borrow.ts';
 import { matmul } from './matmul.ts';
-import { along } from './parts.ts';
+import { along, transposed } from './views.ts';
 
 /** Queries of a block, at most. */
 const BLOCK = 128;
@@ -51,9 +50,10 @@ function* blocksOf(gpu: Gpu, a: Attention): Generator<Block> {
 export function attend(gpu: Gpu, a: Attention, q: View, k: View, v: View, y: View): void {
   for (const block of blocksOf(gpu, a)) {
     const { start, rows, seen } = block;
-    const w = weights(gpu, a, block, q, k);
-    matmul(gpu, w, shared(a, along(v, 2, 0, seen)), grouped(a, along(y, 2, start, rows)));
-    release(gpu, w);
+    borrow(gpu, (fresh) => {
+      const w = weights(gpu, a, block, q, k, scores(fresh, a, block));
+      matmul(gpu, w, shared(a, along(v, 2, 0, seen)), grouped(a, along(y, 2, start, rows)));
+    });
   }
 }
 
@@ -71,15 +71,15 @@ export function attendGrad(
     const { start, rows, seen, first } = block;
     const rowsOf = (x: View): View => grouped(a, along(x, 2, start, rows));
     const keysOf = (x: View): View => along(x, 2, 0, seen);
-    const w = weights(gpu, a, block, q, k);
-    const d = scores(gpu, a, block);
-    matmul(gpu, rowsOf(g), transposed(shared(a, keysOf(v))), d);
-    overGroup(gpu, w, rowsOf(g), keysOf(dv), !first);
-    weightsGrad(gpu, a, block, w, d);
-    release(gpu, w);
-    matmul(gpu, d, shared(a, keysOf(k)), rowsOf(dq));
-    overGroup(gpu, d, rowsOf(q), keysOf(dk), !first);
-    release(gpu, d);
+    borrow(gpu, (fresh) => {
+      const w = weights(gpu, a, block, q, k, scores(fresh, a, block));
+      const d = scores(fresh, a, block);
+      matmul(gpu, rowsOf(g), transposed(shared(a, keysOf(v))), d);
+      overGroup(gpu, w, rowsOf(g), keysOf(dv), !first);
+      weightsGrad(gpu, a, block, w, d);
+      matmul(gpu, d, shared(a, keysOf(k)), rowsOf(dq));
+      overGroup(gpu, d, rowsOf(q), keysOf(dk), !first);
+    });
   }
 }
 
@@ -92,14 +92,14 @@ function overGroup(gpu: Gpu, x: View, rows: View, out: View, accumulate: boolean
 }
 
 /** Memory for the scores of a block: [B, Hkv, H / Hkv, rows, seen], whose rows are whole vectors of four. */
-function scores(gpu: Gpu, { batch, heads, kvHeads }: Attention, { rows, seen }: Block): View {
-  const full = freshView(gpu, [batch, kvHeads, heads / kvHeads, rows, vectors(seen) * 4], 'f32');
+function scores(fresh: Fresh, { batch, heads, kvHeads }: Attention, { rows, seen }: Block): View {
+  const full = fresh([batch, kvHeads, heads / kvHeads, rows, vectors(seen) * 4], 'f32');
   return { ...full, shape: full.shape.with(4, seen) };
 }
 
-function weights(gpu: Gpu, a: Attention, block: Block, q: View, k: View): View {
+/** The weights, in memory for the scores. */
+function weights(gpu: Gpu, a: Attention, block: Block, q: View, k: View, s: View): View {
   const { start, rows, seen } = block;
-  const s = scores(gpu, a, block);
   const queries = grouped(a, along(q, 2, start, rows));
   matmul(gpu, queries, transposed(shared(a, along(k, 2, 0, seen))), s, { scale: a.scale });
   const { params, variant, workgroups, mask } = rowwise(gpu, a, block, q);
@@ -152,9 +152,3 @@ function member(x: View, i: number): View {
   const one = along(x, 2, i, 1);
   return { ...one, shape: one.shape.toSpliced(2, 1), strides: one.strides.toSpliced(2, 1) };
 }
-const transposed = (x: View): View => ({
-  ...x,
-  shape: [...x.shape.slice(0, -2), x.shape.at(-1)!, x.shape.at(-2)!],
-  strides: [...x.strides.slice(0, -2), x.strides.at(-1)!, x.strides.at(-2)!],
-});
-const release = (gpu: Gpu, { buffer }: View): void => gpu.memory.free(buffer as GpuTensorBuffer);

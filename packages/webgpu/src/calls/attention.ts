@@ -4,26 +4,27 @@ import type { Gpu } from '../gpu.ts';
 import * as blocks from './attention-blocks.ts';
 import type { Attention } from './attention-lengths.ts';
 import * as tiles from './attention-tiles.ts';
+import { borrow } from './borrow.ts';
 import { apart } from './map.ts';
 
 export const attention = (gpu: Gpu): Record<string, FusedKernel> => ({
   attention(inputs, outputs, attrs) {
     const a = attentionOf(gpu, inputs, attrs as AttentionAttrs);
     if (!a) return false;
-    const used = apart(gpu, inputs, outputs);
-    const [q, k, v] = used.map(({ view }) => view);
-    formOf(gpu, a).attend(gpu, a, q, k, v, outputs[0]);
-    for (const borrowed of used) borrowed.free();
-    return true;
+    return borrow(gpu, (fresh) => {
+      const [q, k, v] = apart(gpu, fresh, inputs, outputs);
+      formOf(gpu, a).attend(gpu, a, q, k, v, outputs[0]);
+      return true;
+    });
   },
   attentionGrad(inputs, outputs, attrs) {
     const a = attentionOf(gpu, inputs.slice(1), attrs as AttentionAttrs);
     if (!a) return false;
-    const used = apart(gpu, inputs, outputs);
-    const [g, q, k, v] = used.map(({ view }) => view);
-    formOf(gpu, a).attendGrad(gpu, a, [g, q, k, v], outputs);
-    for (const borrowed of used) borrowed.free();
-    return true;
+    return borrow(gpu, (fresh) => {
+      const [g, q, k, v] = apart(gpu, fresh, inputs, outputs);
+      formOf(gpu, a).attendGrad(gpu, a, [g, q, k, v], outputs);
+      return true;
+    });
   },
 });
 

@@ -7,9 +7,9 @@ import {
   type View,
 } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
-import type { GpuTensorBuffer } from '../memory.ts';
 import { crossEntropyGrad as gradKernel, crossEntropy as kernel } from '../wgsl.generated.ts';
-import { copyOf, freshView, map } from './map.ts';
+import { borrow } from './borrow.ts';
+import { copyOf, map } from './map.ts';
 import { reduce } from './reduce.ts';
 import { onRows } from './rows.ts';
 
@@ -19,15 +19,14 @@ const differs = e.scalarFn('i32', 1, 1, [e.sub(e.constant(1), e.eq(e.input(0), e
 export const crossEntropy = (gpu: Gpu): Record<string, FusedKernel> => ({
   crossEntropy: ([logits, targets], [loss], attrs) =>
     withTargets(gpu, targets, attrs as CrossEntropyAttrs, (labels, count, ignore) =>
-      onRows(gpu, [logits], [], ({ rows, columns, T, constants, workgroups }, x) => {
+      onRows(gpu, [logits], [], ({ rows, columns, T, constants, workgroups }, fresh, x) => {
         const total = { ...loss, shape: [1], strides: [1] };
-        const losses = freshView(gpu, [rows], 'f32');
+        const losses = fresh([rows], 'f32');
         const [at, to] = [gpu.bind(labels), gpu.bind(losses)];
         const params = { rows, columns, ignore, x: x.at, xRow: x.step, targets: at.base };
         gpu.run(kernel, { T, constants }, [x.bound, at, to], params, workgroups);
         reduce(gpu, 'sum', losses, total);
         map(gpu, quotient, [total, count], [total], []);
-        gpu.memory.free(losses.buffer as GpuTensorBuffer);
       }),
     ),
   crossEntropyGrad: ([g, logits, targets], [dx], attrs) =>
@@ -36,7 +35,7 @@ export const crossEntropy = (gpu: Gpu): Record<string, FusedKernel> => ({
         gpu,
         [logits, { ...g, shape: [1], strides: [1] }],
         [dx],
-        ({ rows, n, constants: { TEAM, SIZE }, workgroups }, x, g, dx) => {
+        ({ rows, n, constants: { TEAM, SIZE }, workgroups }, _, x, g, dx) => {
           const [at, of] = [gpu.bind(labels), gpu.bind(count)];
           const params = {
             rows,
@@ -71,13 +70,12 @@ function withTargets(
 ): boolean {
   if (targets.buffer.type !== 'i32' || !gpu.fits(targets) || sizeOf(targets.shape) === 0) return false;
   const rows = sizeOf(targets.shape);
-  const copy = isContiguous(targets) ? undefined : copyOf(gpu, targets);
-  const labels = { ...(copy ?? targets), shape: [rows], strides: [1] };
-  const valid = freshView(gpu, [rows], 'i32');
-  const count = freshView(gpu, [1], 'i32');
-  map(gpu, differs, [labels], [valid], [ignoreIndex]);
-  reduce(gpu, 'sum', valid, count);
-  const taken = f(labels, count, ignoreIndex);
-  for (const v of [copy, valid, count]) if (v) gpu.memory.free(v.buffer as GpuTensorBuffer);
-  return taken;
+  return borrow(gpu, (fresh) => {
+    const side = isContiguous(targets) ? targets : copyOf(gpu, fresh, targets);
+    const labels = { ...side, shape: [rows], strides: [1] };
+    const [valid, count] = [fresh([rows], 'i32'), fresh([1], 'i32')];
+    map(gpu, differs, [labels], [valid], [ignoreIndex]);
+    reduce(gpu, 'sum', valid, count);
+    return f(labels, count, ignoreIndex);
+  });
 }

@@ -1,7 +1,7 @@
 import { type DropoutAttrs, type FusedKernel, isContiguous, sizeOf } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
-import type { GpuTensorBuffer } from '../memory.ts';
 import { dropout as kernel } from '../wgsl.generated.ts';
+import { borrow } from './borrow.ts';
 import { copyOf } from './map.ts';
 
 const SIZE = 64;
@@ -14,25 +14,26 @@ export const dropout = (gpu: Gpu): Record<string, FusedKernel> => ({
     if (!isContiguous(y) || y.offset % 4 !== 0 || y.offset + n < y.buffer.length) return false;
     const { p, key } = attrs as DropoutAttrs;
     const lies = isContiguous(x) && x.offset % 4 === 0 && x.buffer !== y.buffer;
-    const source = lies ? x : copyOf(gpu, x);
-    const [from, to] = [gpu.bind(source), gpu.bind(y)];
-    const count = Math.ceil(n / 4);
-    gpu.about(x);
-    gpu.run(
-      kernel,
-      { constants: { SIZE } },
-      [from, to],
-      {
-        key,
-        count,
-        least: Math.round(p * 2 ** 24),
-        scale: 1 / (1 - p),
-        x: from.base / 4,
-        y: to.base / 4,
-      },
-      Math.ceil(count / SIZE),
-    );
-    if (!lies) gpu.memory.free(source.buffer as GpuTensorBuffer);
+    borrow(gpu, (fresh) => {
+      const source = lies ? x : copyOf(gpu, fresh, x);
+      const [from, to] = [gpu.bind(source), gpu.bind(y)];
+      const count = Math.ceil(n / 4);
+      gpu.about(x);
+      gpu.run(
+        kernel,
+        { constants: { SIZE } },
+        [from, to],
+        {
+          key,
+          count,
+          least: Math.round(p * 2 ** 24),
+          scale: 1 / (1 - p),
+          x: from.base / 4,
+          y: to.base / 4,
+        },
+        Math.ceil(count / SIZE),
+      );
+    });
     return true;
   },
 });

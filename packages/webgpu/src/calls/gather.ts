@@ -1,5 +1,5 @@
 /** Rows of tables. Indices that the host wrote are checked here, before anything runs; the others on the device. */
-import { bytesOf, collapse, offsetsOf, sizeOf, type View } from '@bax/core';
+import { bytesOf, collapse, offsetsOf, rowMajor, sizeOf, type View } from '@bax/core';
 import { badIndex, type Gpu } from '../gpu.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
 import {
@@ -7,9 +7,10 @@ import {
   scatterAdd as scatterAddKernel,
   scatterAddUnsorted as unsortedKernel,
 } from '../wgsl.generated.ts';
-import { fromHost } from './host.ts';
-import { apart, copyInto, copyOf, freshView } from './map.ts';
-import { along, halves } from './parts.ts';
+import { borrow, type Fresh } from './borrow.ts';
+import { write } from './host.ts';
+import { apart, copyInto, copyOf } from './map.ts';
+import { along, halves, innermostFirst } from './views.ts';
 
 const SIZE = 64;
 /** Axes of the index, and of a row, that a kernel walks. */
@@ -27,9 +28,6 @@ function checkKnown(op: string, index: Int32Array, rows: number): void {
   const position = index.findIndex((row) => row < 0 || row >= rows);
   if (position >= 0) throw badIndex({ op, rows }, index[position], position);
 }
-
-const innermostFirst = (list: readonly number[], rest: number): number[] =>
-  [...list].reverse().concat([rest, rest, rest, rest]).slice(0, 4);
 
 interface Axes {
   /** Of the index: lengths, then strides of the index and of the rows. */
@@ -58,23 +56,13 @@ export function gather(gpu: Gpu, table: View, index: View, out: View): void {
   const axes = direct ? axesOf(table, index, out) : undefined;
   if (!axes) {
     // Another type, or more axes than the kernel has: through row-major memory.
-    const rows = direct ? copyOf(gpu, table) : freshView(gpu, table.shape, type);
-    if (!direct) copyInto(gpu, table, rows);
-    const result = freshView(gpu, out.shape, type);
-    const flat = copyOf(gpu, index);
-    gather(
-      gpu,
-      rows,
-      { ...flat, shape: [sizeOf(index.shape)], strides: [1] },
-      {
-        ...result,
-        shape: [sizeOf(index.shape), ...table.shape.slice(1)],
-        strides: result.strides.slice(index.shape.length - 1 < 0 ? 0 : index.shape.length - 1),
-      },
-    );
-    copyInto(gpu, result, out);
-    for (const v of [rows, result, flat]) gpu.memory.free(v.buffer as GpuTensorBuffer);
-    return;
+    return borrow(gpu, (fresh) => {
+      const rows = direct ? copyOf(gpu, fresh, table) : fresh(table.shape, type);
+      if (!direct) copyInto(gpu, table, rows);
+      const flat = fresh([sizeOf(index.shape), ...table.shape.slice(1)], type);
+      gather(gpu, rows, { ...copyOf(gpu, fresh, index), shape: flat.shape.slice(0, 1), strides: [1] }, flat);
+      copyInto(gpu, { ...flat, shape: out.shape, strides: rowMajor(out.shape) }, out);
+    });
   }
   if (!gpu.fits(out) || !gpu.fits(index)) {
     const axis = index.shape.findIndex((length) => length > 1);
@@ -84,23 +72,26 @@ export function gather(gpu: Gpu, table: View, index: View, out: View): void {
       return;
     }
   }
-  const [source, at] = apart(gpu, [table, index], [out]);
+  borrow(gpu, (fresh) => {
+    const [source, at] = apart(gpu, fresh, [table, index], [out]);
+    gatherDirectly(gpu, axes, source, at, out, known !== undefined);
+  });
+}
+
+function gatherDirectly(gpu: Gpu, axes: Axes, table: View, index: View, out: View, known: boolean): void {
+  const count = sizeOf(out.shape);
   const width = count / sizeOf(index.shape);
-  const call = gpu.indexCall({ op: 'gather', rows: table.shape[0] }, known !== undefined);
+  const stored = table.buffer.type;
+  const call = gpu.indexCall({ op: 'gather', rows: table.shape[0] }, known);
   gpu.about(table, index, out);
   // A table that is larger than a binding may be: some rows at a time.
   const rowBytes = Math.abs(table.strides[0]) * bytesOf(stored);
-  const most = gpu.fits(source.view)
+  const most = gpu.fits(table)
     ? table.shape[0]
     : Math.max(1, Math.floor((gpu.maxBinding - 512) / rowBytes) - 1);
   for (let first = 0; first < table.shape[0]; first += most) {
     const rows = Math.min(most, table.shape[0] - first);
-    const part = {
-      ...source.view,
-      shape: [rows, ...table.shape.slice(1)],
-      offset: source.view.offset + first * source.view.strides[0],
-    };
-    const [t, i, o] = [gpu.bind(part), gpu.bind(at.view), gpu.bind(out)];
+    const [t, i, o] = [gpu.bind(along(table, 0, first, rows)), gpu.bind(index), gpu.bind(out)];
     const params = {
       indexAxes: innermostFirst(axes.index.shape, 1),
       index: innermostFirst(axes.index.strides[0], 0),
@@ -119,11 +110,9 @@ export function gather(gpu: Gpu, table: View, index: View, out: View): void {
       count,
       serial: call.serial,
     };
-    const variant = { constants: { FROM: stored === type ? 0 : STORED[stored], SIZE } };
+    const variant = { constants: { FROM: stored === out.buffer.type ? 0 : STORED[stored], SIZE } };
     gpu.run(gatherKernel, variant, [t, i, o, call.bad], params, Math.ceil(count / SIZE));
   }
-  source.free();
-  at.free();
 }
 
 /** table[index[...i], ...rest] += rows[...i, ...rest], in the order of the indices. */
@@ -133,21 +122,16 @@ export function scatterAdd(gpu: Gpu, index: View, rows: View, table: View): void
   if (sizeOf(rows.shape) === 0) return;
   const axes = axesOf(table, index, rows);
   if (!axes) {
-    const [flat, sums] = [copyOf(gpu, rows), copyOf(gpu, table)];
-    const positions = copyOf(gpu, index);
-    if (known) (positions.buffer as GpuTensorBuffer).known = known;
     const count = sizeOf(index.shape);
     const width = sizeOf(rows.shape) / count;
     const matrix = (v: View, n: number): View => ({ ...v, shape: [n, width], strides: [width, 1] });
-    scatterAdd(
-      gpu,
-      { ...positions, shape: [count], strides: [1] },
-      matrix(flat, count),
-      matrix(sums, table.shape[0]),
-    );
-    copyInto(gpu, sums, table);
-    for (const v of [flat, sums, positions]) gpu.memory.free(v.buffer as GpuTensorBuffer);
-    return;
+    return borrow(gpu, (fresh) => {
+      const [positions, flat, sums] = [index, rows, table].map((v) => copyOf(gpu, fresh, v));
+      if (known) (positions.buffer as GpuTensorBuffer).known = known;
+      const at = { ...positions, shape: [count], strides: [1] };
+      scatterAdd(gpu, at, matrix(flat, count), matrix(sums, table.shape[0]));
+      copyInto(gpu, sums, table);
+    });
   }
   if (!gpu.fits(rows) || !gpu.fits(index)) {
     // The earlier positions first. Halves of the first axis, so that the order is kept.
@@ -158,10 +142,23 @@ export function scatterAdd(gpu: Gpu, index: View, rows: View, table: View): void
       return;
     }
   }
-  const T = table.buffer.type as 'f32' | 'i32';
+  borrow(gpu, (fresh) => {
+    const [source, at] = apart(gpu, fresh, [rows, index], [table]);
+    scatterDirectly(gpu, fresh, axes, at, source, table, known);
+  });
+}
+
+function scatterDirectly(
+  gpu: Gpu,
+  fresh: Fresh,
+  axes: Axes,
+  index: View,
+  rows: View,
+  table: View,
+  known: Int32Array | undefined,
+): void {
   const width = sizeOf(table.shape.slice(1));
-  const [source, at] = apart(gpu, [rows, index], [table]);
-  const [r, t] = [gpu.bind(source.view), gpu.bind(table)];
+  const [r, t] = [gpu.bind(rows), gpu.bind(table)];
   gpu.about(index, rows, table);
   const common = {
     indexAxes: innermostFirst(axes.index.shape, 1),
@@ -174,28 +171,26 @@ export function scatterAdd(gpu: Gpu, index: View, rows: View, table: View): void
     rowStride: table.strides[0],
     width,
   };
-  const variant = { constants: { SIZE }, T };
+  const variant = { constants: { SIZE }, T: table.buffer.type as 'f32' | 'i32' };
   if (known) {
     const { order, named } = sorted(known);
-    const list = fromHost(gpu, order);
+    const list = fresh([order.length], 'i32');
+    write(gpu, list.buffer as GpuTensorBuffer, order, 0);
     const count = named * width;
     gpu.run(scatterAddKernel, variant, [gpu.bind(list), r, t], { ...common, count }, Math.ceil(count / SIZE));
-    gpu.memory.free(list.buffer as GpuTensorBuffer);
-  } else {
-    const i = gpu.bind(at.view);
-    const call = gpu.indexCall({ op: 'scatterAdd', rows: table.shape[0] }, false);
-    const params = {
-      ...common,
-      index: innermostFirst(axes.index.strides[0], 0),
-      indexAt: i.base,
-      bound: table.shape[0],
-      positions: sizeOf(index.shape),
-      serial: call.serial,
-    };
-    gpu.run(unsortedKernel, variant, [i, r, t, call.bad], params, Math.ceil(width / SIZE));
+    return;
   }
-  source.free();
-  at.free();
+  const i = gpu.bind(index);
+  const call = gpu.indexCall({ op: 'scatterAdd', rows: table.shape[0] }, false);
+  const params = {
+    ...common,
+    index: innermostFirst(axes.index.strides[0], 0),
+    indexAt: i.base,
+    bound: table.shape[0],
+    positions: sizeOf(index.shape),
+    serial: call.serial,
+  };
+  gpu.run(unsortedKernel, variant, [i, r, t, call.bad], params, Math.ceil(width / SIZE));
 }
 
 /** Positions by the row they go to, each row's in their order: [row, begin, end] of each named row, then the positions. */

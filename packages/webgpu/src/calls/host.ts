@@ -1,5 +1,5 @@
 /** Between the host's arrays and the device's words. */
-import { bytesOf, hostArray, type TypedArray, type View } from '@bax/core';
+import { bytesOf, hostArray, type TypedArray } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
 import { blockOf, type GpuTensorBuffer } from '../memory.ts';
 import { patch } from '../wgsl.generated.ts';
@@ -58,11 +58,4 @@ export async function read(
   const out = hostArray(type, length);
   new Uint8Array(out.buffer).set(new Uint8Array(data, at * size - from, length * size));
   return out;
-}
-
-/** A list that the host made, on the device. */
-export function fromHost(gpu: Gpu, data: Int32Array<ArrayBuffer>): View {
-  const buffer = gpu.memory.alloc(data.length, 'i32');
-  write(gpu, buffer, data, 0);
-  return { buffer, shape: [data.length], strides: [1], offset: 0 };
 }

@@ -7,10 +7,9 @@ import {
   type View,
 } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
-import type { GpuTensorBuffer } from '../memory.ts';
-import { freshView } from './map.ts';
+import { borrow } from './borrow.ts';
 import { lowRankMatmul, matmul } from './matmul.ts';
-import { along } from './parts.ts';
+import { along } from './views.ts';
 
 /** y = W x + b, the bias added as the product is stored. */
 export const linear = (gpu: Gpu): Record<string, FusedKernel> => ({
@@ -45,18 +44,20 @@ export const loraLinear = (gpu: Gpu): Record<string, FusedKernel> => ({
     if (m * n * k === 0 || !a || !out || branches.some(({ z }) => !z)) return false;
     const b = permuteView(weight, [1, 0]);
     const plain = { a, b, out, m, n, k, scale: 1, accumulate: false, bias };
-    const scaled = branches.map(({ z, A, scale }) => {
-      const t = freshView(gpu, [m, A.shape[1]], 'f32');
-      matmul(gpu, z!, A, t, { scale });
-      return t;
-    });
-    const whole = branches.length === 1 && branches[0].length === n;
-    const done = lowRankMatmul(gpu, whole ? { ...plain, low: { t: scaled[0], u: branches[0].B } } : plain);
-    if (done && !whole)
-      branches.forEach(({ B, start, length }, i) => {
-        matmul(gpu, scaled[i], B, along(out, 1, start, length), { accumulate: true });
+    return borrow(gpu, (fresh) => {
+      const scaled = branches.map(({ z, A, scale }) => {
+        const t = fresh([m, A.shape[1]], 'f32');
+        matmul(gpu, z!, A, t, { scale });
+        return t;
       });
-    for (const { buffer } of scaled) gpu.memory.free(buffer as GpuTensorBuffer);
-    return done;
+      const whole = branches.length === 1 && branches[0].length === n;
+      const low = whole ? { t: scaled[0], u: branches[0].B } : undefined;
+      if (!lowRankMatmul(gpu, { ...plain, low })) return false;
+      if (!whole)
+        branches.forEach(({ B, start, length }, i) => {
+          matmul(gpu, scaled[i], B, along(out, 1, start, length), { accumulate: true });
+        });
+      return true;
+    });
   },
 });

@@ -1,13 +1,4 @@
-import {
-  collapse,
-  type DType,
-  expr as e,
-  rowMajor,
-  type ScalarFn,
-  sizeOf,
-  type Storage,
-  type View,
-} from '@bax/core';
+import { collapse, type DType, expr as e, type ScalarFn, sizeOf, type Storage, type View } from '@bax/core';
 import type { Bound, Gpu } from '../gpu.ts';
 import type { Access, Kernel } from '../kernel.ts';
 import {
@@ -19,8 +10,8 @@ import {
   type Step,
   WORKGROUP,
 } from '../map-kernel.ts';
-import type { GpuTensorBuffer } from '../memory.ts';
-import { along, halves, longestAxis } from './parts.ts';
+import { borrow, type Fresh } from './borrow.ts';
+import { along, halves, longestAxis } from './views.ts';
 
 const wide = new Set<Storage>(['f32', 'i32', 'u32']);
 
@@ -110,68 +101,55 @@ function kernelOf(fn: ScalarFn, shape: MapShape): Kernel<MapParams> {
   return kernel;
 }
 
-/** Tensors that are larger than a binding may be, by halves of the longest axis. */
-function inParts(
-  gpu: Gpu,
+/** What `map` is called with. */
+type MapCall = readonly [
   fn: ScalarFn,
   inputs: readonly View[],
   outputs: readonly View[],
   scalars: ArrayLike<number>,
-): void {
+];
+/** The call on `length` indices of one axis. */
+const callAlong = (
+  [fn, inputs, outputs, scalars]: MapCall,
+  axis: number,
+  start: number,
+  length: number,
+): MapCall => {
+  const part = (v: View): View => along(v, axis, start, length);
+  return [fn, inputs.map(part), outputs.map(part), scalars];
+};
+
+/** Tensors that are larger than a binding may be, by halves of the longest axis. */
+function inParts(gpu: Gpu, ...call: MapCall): void {
+  const [, inputs, outputs] = call;
   const large = [...inputs, ...outputs].find((v) => !gpu.fits(v))!;
   const axis = longestAxis(large);
   if (large.shape[axis] === 1) gpu.bind(large); // its error
-  for (const [start, length] of halves(large.shape[axis]))
-    map(gpu, fn, inputs.map((v) => along(v, axis, start, length)), outputs.map((v) => along(v, axis, start, length)), scalars); // prettier-ignore
+  for (const half of halves(large.shape[axis])) map(gpu, ...callAlong(call, axis, ...half));
 }
 
 /** More axes than a kernel walks: one call for each index of the first. */
-function overAxis(
-  gpu: Gpu,
-  fn: ScalarFn,
-  inputs: readonly View[],
-  outputs: readonly View[],
-  scalars: ArrayLike<number>,
-): void {
-  const axis = outputs[0].shape.findIndex((length) => length > 1);
-  for (let i = 0; i < outputs[0].shape[axis]; i++)
-    map(gpu, fn, inputs.map((v) => along(v, axis, i, 1)), outputs.map((v) => along(v, axis, i, 1)), scalars); // prettier-ignore
+function overAxis(gpu: Gpu, ...call: MapCall): void {
+  const [{ shape }] = call[2];
+  const axis = shape.findIndex((length) => length > 1);
+  for (let i = 0; i < shape[axis]; i++) map(gpu, ...callAlong(call, axis, i, 1));
 }
 
-function throughCopies(
-  gpu: Gpu,
-  fn: ScalarFn,
-  inputs: readonly View[],
-  outputs: readonly View[],
-  scalars: ArrayLike<number>,
-): void {
-  const fresh: View[] = [];
-  const copies = inputs.map((v) => {
-    const shares = outputs.some((o) => o.buffer === v.buffer);
-    if (!shares) return v;
-    const copy = copyOf(gpu, v);
-    fresh.push(copy);
-    return copy;
+/** Windows of one buffer that overlap without being one cannot be bound together: they go through copies. */
+function throughCopies(gpu: Gpu, ...[fn, inputs, outputs, scalars]: MapCall): void {
+  borrow(gpu, (fresh) => {
+    const results = outputs.map((o, i) => {
+      const alone = !outputs.some((other, j) => j !== i && other.buffer === o.buffer);
+      return alone ? o : fresh(o.shape, o.buffer.type);
+    });
+    map(gpu, fn, apart(gpu, fresh, inputs, outputs), results, scalars);
+    results.forEach((r, i) => r !== outputs[i] && copyInto(gpu, r, outputs[i]));
   });
-  const results = outputs.map((o, i) => {
-    if (!outputs.some((other, j) => j !== i && other.buffer === o.buffer)) return o;
-    const result = freshView(gpu, o.shape, o.buffer.type);
-    fresh.push(result);
-    return result;
-  });
-  map(gpu, fn, copies, results, scalars);
-  results.forEach((r, i) => r !== outputs[i] && copyInto(gpu, r, outputs[i]));
-  for (const { buffer } of fresh) gpu.memory.free(buffer as GpuTensorBuffer);
 }
 
-/** Row-major memory of the caller's own. */
-export function freshView(gpu: Gpu, shape: readonly number[], type: Storage): View {
-  return { buffer: gpu.memory.alloc(sizeOf(shape), type), shape, strides: rowMajor(shape), offset: 0 };
-}
-
-/** The elements of a view in row-major memory, which the caller frees; narrow floats become f32, u8 and u32 i32. */
-export function copyOf(gpu: Gpu, view: View, type: DType = dtypeOf(view.buffer.type)): View {
-  const copy = freshView(gpu, view.shape, type);
+/** The elements of a view in row-major memory; narrow floats become f32, u8 and u32 i32. */
+export function copyOf(gpu: Gpu, fresh: Fresh, view: View, type: DType = dtypeOf(view.buffer.type)): View {
+  const copy = fresh(view.shape, type);
   copyInto(gpu, view, copy);
   return copy;
 }
@@ -196,16 +174,7 @@ export function fill(gpu: Gpu, out: View, value: number): void {
 
 /**
  * Inputs that share a buffer with an output, as copies, since WebGPU refuses to read and write a buffer in one dispatch;
- * the others as they are. `free` gives a copy back.
+ * the others as they are.
  */
-export function apart(
-  gpu: Gpu,
-  inputs: readonly View[],
-  outputs: readonly View[],
-): { readonly view: View; free(): void }[] {
-  return inputs.map((view) => {
-    if (!outputs.some((out) => out.buffer === view.buffer)) return { view, free: () => undefined };
-    const copy = copyOf(gpu, view);
-    return { view: copy, free: () => gpu.memory.free(copy.buffer as GpuTensorBuffer) };
-  });
-}
+export const apart = (gpu: Gpu, fresh: Fresh, inputs: readonly View[], outputs: readonly View[]): View[] =>
+  inputs.map((view) => (outputs.some((out) => out.buffer === view.buffer) ? copyOf(gpu, fresh, view) : view));

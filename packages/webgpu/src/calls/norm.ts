@@ -1,13 +1,11 @@
 import { type FusedKernel, type NormAttrs, sizeOf } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
-import type { GpuTensorBuffer } from '../memory.ts';
 import {
   normGrad as gradKernel,
   normGradWeight as gradWeightKernel,
   norm as kernel,
   normStatistics as statisticsKernel,
 } from '../wgsl.generated.ts';
-import { freshView } from './map.ts';
 import { reduce } from './reduce.ts';
 import { onRows } from './rows.ts';
 
@@ -20,7 +18,7 @@ const STATISTICS = 16;
 /** CENTRED: whether it subtracts the mean, as layerNorm does and rmsNorm does not. */
 const of = (gpu: Gpu, name: string, CENTRED: number): Record<string, FusedKernel> => ({
   [name]: ([x, weight, bias = weight], [y], attrs) =>
-    onRows(gpu, [x, weight, bias], [y], ({ T, constants, workgroups, ...shape }, x, weight, bias, y) => {
+    onRows(gpu, [x, weight, bias], [y], ({ T, constants, workgroups, ...shape }, _, x, weight, bias, y) => {
       gpu.run(
         kernel,
         { T, constants: { ...constants, CENTRED } },
@@ -39,7 +37,7 @@ const of = (gpu: Gpu, name: string, CENTRED: number): Record<string, FusedKernel
       );
     }),
   [`${name}Grad`]: ([g, x, weight], [dx], attrs) =>
-    onRows(gpu, [g, x, weight], [dx], ({ T, constants, workgroups, ...shape }, g, x, weight, dx) => {
+    onRows(gpu, [g, x, weight], [dx], ({ T, constants, workgroups, ...shape }, _, g, x, weight, dx) => {
       gpu.run(
         gradKernel,
         { T, constants: { ...constants, CENTRED } },
@@ -60,11 +58,11 @@ const of = (gpu: Gpu, name: string, CENTRED: number): Record<string, FusedKernel
     }),
   [`${name}GradWeight`]: ([g, x], [dw], attrs) =>
     (sizeOf(x.shape) / dw.shape[0]) * STATISTICS <= gpu.maxBinding &&
-    onRows(gpu, [g, x], [], ({ T, constants, workgroups, ...shape }, g, x) => {
+    onRows(gpu, [g, x], [], ({ T, constants, workgroups, ...shape }, fresh, g, x) => {
       const { rows, columns, n } = shape;
-      const statistics = freshView(gpu, [rows, 4], 'f32');
+      const statistics = fresh([rows, 4], 'f32');
       const chunks = Math.ceil(rows / CHUNK);
-      const sums = freshView(gpu, [chunks, n], 'f32');
+      const sums = fresh([chunks, n], 'f32');
       const moments = gpu.bind(statistics);
       gpu.run(
         statisticsKernel,
@@ -82,7 +80,6 @@ const of = (gpu: Gpu, name: string, CENTRED: number): Record<string, FusedKernel
         Math.ceil(count / SIZE),
       );
       reduce(gpu, 'sum', sums, { ...dw, shape: [1, n], strides: [0, ...dw.strides] });
-      for (const { buffer } of [statistics, sums]) gpu.memory.free(buffer as GpuTensorBuffer);
     }),
 });
 

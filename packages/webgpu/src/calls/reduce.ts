@@ -1,9 +1,9 @@
 import { collapse, rowMajor, sizeOf, type View } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
-import type { GpuTensorBuffer } from '../memory.ts';
 import { reduce as kernel } from '../wgsl.generated.ts';
-import { copyInto, copyOf, fill, freshView } from './map.ts';
-import { along, halves, longestAxis } from './parts.ts';
+import { borrow } from './borrow.ts';
+import { copyInto, copyOf, fill } from './map.ts';
+import { along, halves, innermostFirst, longestAxis } from './views.ts';
 
 /** Threads of a workgroup. */
 const SIZE = 64;
@@ -31,34 +31,26 @@ export function reduce(gpu: Gpu, op: 'sum' | 'max', x: View, out: View): void {
   const summedAxes = collapse(lengths(summed), [of(x, summed)]);
   if (keptAxes.shape.length > 4 || summedAxes.shape.length > 2) {
     // The summed axes last, in one piece.
-    const moved = copyOf(gpu, {
-      ...x,
-      shape: lengths([...kept, ...summed]),
-      strides: of(x, [...kept, ...summed]),
+    const order = [...kept, ...summed];
+    const [rows, results] = [[...lengths(kept), terms], [...lengths(kept), 1]]; // prettier-ignore
+    return borrow(gpu, (fresh) => {
+      const moved = copyOf(gpu, fresh, { ...x, shape: lengths(order), strides: of(x, order) });
+      const sums = fresh(results, out.buffer.type);
+      reduce(gpu, op, { ...moved, shape: rows, strides: rowMajor(rows) }, sums);
+      copyInto(gpu, { ...sums, shape: out.shape, strides: rowMajor(out.shape) }, out);
     });
-    const flat: View = {
-      ...moved,
-      shape: [...lengths(kept), terms],
-      strides: rowMajor([...lengths(kept), terms]),
-    };
-    const sums = freshView(gpu, [...lengths(kept), 1], out.buffer.type);
-    reduce(gpu, op, flat, sums);
-    copyInto(gpu, { ...sums, shape: out.shape, strides: rowMajor(out.shape) }, out);
-    for (const v of [moved, sums]) gpu.memory.free(v.buffer as GpuTensorBuffer);
-    return;
   }
   const T = x.buffer.type as 'f32' | 'i32';
   const variant = { constants: { MAX: op === 'max' ? 1 : 0, SIZE }, T };
-  const reversed = (list: readonly number[], fill: number): number[] => [...list].reverse().concat([fill, fill, fill, fill]).slice(0, 4); // prettier-ignore
   const [inner, outer = 1] = [...summedAxes.shape].reverse();
   const [innerX, outerX = 0] = [...summedAxes.strides[0]].reverse();
   const [from, to] = [gpu.bind(x), gpu.bind(out)];
   const chunks = count >= FEW ? 1 : Math.min(Math.ceil(terms / CHUNK), Math.ceil((2 * FEW) / count));
   const chunk = Math.ceil(terms / chunks);
   const params = {
-    kept: reversed(keptAxes.shape, 1),
-    keptX: reversed(keptAxes.strides[0], 0),
-    keptOut: reversed(keptAxes.strides[1], 0),
+    kept: innermostFirst(keptAxes.shape, 1),
+    keptX: innermostFirst(keptAxes.strides[0], 0),
+    keptOut: innermostFirst(keptAxes.strides[1], 0),
     x: from.base,
     out: to.base,
     outer,
@@ -74,12 +66,10 @@ export function reduce(gpu: Gpu, op: 'sum' | 'max', x: View, out: View): void {
     gpu.run(kernel, variant, [from, to], params, Math.ceil(count / SIZE));
     return;
   }
-  const parts = freshView(gpu, [params.chunks, count], T);
-  const dense = rowMajor([...keptAxes.shape]);
-  gpu.run(kernel, variant, [from, gpu.bind(parts)], { ...params, out: 0, keptOut: reversed(dense, 0) }, Math.ceil((count * params.chunks) / SIZE)); // prettier-ignore
+  const dense = innermostFirst(rowMajor(keptAxes.shape), 0);
   const second = {
     ...params,
-    keptX: reversed(dense, 0),
+    keptX: dense,
     x: 0,
     outer: 1,
     inner: params.chunks,
@@ -88,8 +78,12 @@ export function reduce(gpu: Gpu, op: 'sum' | 'max', x: View, out: View): void {
     chunks: 1,
     chunk: params.chunks,
   };
-  gpu.run(kernel, variant, [gpu.bind(parts), to], second, Math.ceil(count / SIZE));
-  gpu.memory.free(parts.buffer as GpuTensorBuffer);
+  borrow(gpu, (fresh) => {
+    const parts = gpu.bind(fresh([params.chunks, count], T));
+    const threads = Math.ceil((count * params.chunks) / SIZE);
+    gpu.run(kernel, variant, [from, parts], { ...params, out: 0, keptOut: dense }, threads);
+    gpu.run(kernel, variant, [parts, to], second, Math.ceil(count / SIZE));
+  });
 }
 
 /** Tensors that are larger than a binding may be: some results at a time, or some terms, whose sums are summed. */
@@ -100,12 +94,13 @@ function inParts(gpu: Gpu, op: 'sum' | 'max', x: View, out: View): void {
       reduce(gpu, op, along(x, axis, start, length), along(out, axis, start, length));
     return;
   }
-  const parts = freshView(gpu, [2, ...out.shape], out.buffer.type);
-  halves(x.shape[axis]).forEach(([start, length], i) => {
-    const { shape, strides, offset } = along(parts, 0, i, 1);
-    const half = { ...parts, shape: shape.slice(1), strides: strides.slice(1), offset };
-    reduce(gpu, op, along(x, axis, start, length), half);
+  borrow(gpu, (fresh) => {
+    const parts = fresh([2, ...out.shape], out.buffer.type);
+    halves(x.shape[axis]).forEach(([start, length], i) => {
+      const { shape, strides, offset } = along(parts, 0, i, 1);
+      const half = { ...parts, shape: shape.slice(1), strides: strides.slice(1), offset };
+      reduce(gpu, op, along(x, axis, start, length), half);
+    });
+    reduce(gpu, op, parts, { ...out, shape: [1, ...out.shape], strides: [0, ...out.strides] });
   });
-  reduce(gpu, op, parts, { ...out, shape: [1, ...out.shape], strides: [0, ...out.strides] });
-  gpu.memory.free(parts.buffer as GpuTensorBuffer);
 }

@@ -1,8 +1,8 @@
 /** Tensors as rows along their last axis: what softmax, the norms and cross-entropy share. */
 import { bytesOf, collapse, sizeOf, type View } from '@bax/core';
 import type { Bound, Gpu } from '../gpu.ts';
-import type { GpuTensorBuffer } from '../memory.ts';
-import { copyInto, copyOf, freshView } from './map.ts';
+import { borrow, type Fresh } from './borrow.ts';
+import { apart, copyInto, copyOf } from './map.ts';
 
 /** Rows of elements that lie side by side. */
 export interface Rows {
@@ -25,7 +25,7 @@ export interface Split {
 }
 
 /**
- * Calls `run` with the inputs and then the outputs as rows. Those that do not lie so, and inputs that share a buffer with
+ * Calls `run` with how they are split, a way to borrow memory, and the inputs and then the outputs as rows. Those that do not lie so, and inputs that share a buffer with
  * an output, go through copies. T is vec4f where all of them and `widest` allow it. False, and nothing done, if one is no
  * f32, is empty, or is larger than a binding.
  */
@@ -33,28 +33,27 @@ export function onRows(
   gpu: Gpu,
   inputs: readonly View[],
   outputs: readonly View[],
-  run: (split: Split, ...rows: readonly Rows[]) => void,
+  run: (split: Split, fresh: Fresh, ...rows: readonly Rows[]) => void,
   widest: 1 | 4 = 4,
 ): boolean {
   if (![...inputs, ...outputs].every((v) => isTaken(gpu, v))) return false;
-  const fresh: View[] = [];
-  const hold = (v: View): View => (fresh.push(v), v);
-  const sources = inputs.map((v) =>
-    rowStep(v) === undefined || outputs.some(({ buffer }) => buffer === v.buffer) ? hold(copyOf(gpu, v)) : v,
-  );
-  const results = outputs.map((v) => (rowStep(v) === undefined ? hold(freshView(gpu, v.shape, 'f32')) : v));
-  const all = [...sources, ...results];
-  const bounds = all.map((v) => gpu.bind(v));
-  const steps = all.map((v) => rowStep(v)!);
-  const n = inputs[0].shape.at(-1)!;
-  const fours = [n, ...steps, ...bounds.map(({ base }) => base)].every((x) => x % 4 === 0);
-  const width = fours ? widest : 1;
-  const rows = bounds.map((bound, i): Rows => ({ bound, at: bound.base / width, step: steps[i] / width }));
-  gpu.about(...inputs);
-  run(splitOf(gpu, sizeOf(inputs[0].shape) / n, n, width), ...rows);
-  results.forEach((v, i) => v !== outputs[i] && copyInto(gpu, v, outputs[i]));
-  for (const { buffer } of fresh) gpu.memory.free(buffer as GpuTensorBuffer);
-  return true;
+  return borrow(gpu, (fresh) => {
+    const sources = apart(gpu, fresh, inputs, outputs).map((v) =>
+      rowStep(v) === undefined ? copyOf(gpu, fresh, v) : v,
+    );
+    const results = outputs.map((v) => (rowStep(v) === undefined ? fresh(v.shape, 'f32') : v));
+    const all = [...sources, ...results];
+    const bounds = all.map((v) => gpu.bind(v));
+    const steps = all.map((v) => rowStep(v)!);
+    const n = inputs[0].shape.at(-1)!;
+    const fours = [n, ...steps, ...bounds.map(({ base }) => base)].every((x) => x % 4 === 0);
+    const width = fours ? widest : 1;
+    const rows = bounds.map((bound, i): Rows => ({ bound, at: bound.base / width, step: steps[i] / width }));
+    gpu.about(...inputs);
+    run(splitOf(gpu, sizeOf(inputs[0].shape) / n, n, width), fresh, ...rows);
+    results.forEach((v, i) => v !== outputs[i] && copyInto(gpu, v, outputs[i]));
+    return true;
+  });
 }
 
 function isTaken(gpu: Gpu, v: View): boolean {

@@ -8,7 +8,7 @@ const forward =
   (gpu: Gpu, LOG: number): FusedKernel =>
   ([x], [y], attrs) =>
     (attrs as Axis).axis === x.shape.length - 1 &&
-    onRows(gpu, [x], [y], ({ rows, columns, T, constants, workgroups }, x, y) => {
+    onRows(gpu, [x], [y], ({ rows, columns, T, constants, workgroups }, _, x, y) => {
       const params = { rows, columns, x: x.at, xRow: x.step, y: y.at, yRow: y.step };
       gpu.run(kernel, { T, constants: { ...constants, LOG } }, [x.bound, y.bound], params, workgroups);
     });
@@ -16,7 +16,7 @@ const gradient =
   (gpu: Gpu, LOG: number): FusedKernel =>
   ([g, y], [dx], attrs) =>
     (attrs as Axis).axis === y.shape.length - 1 &&
-    onRows(gpu, [g, y], [dx], ({ rows, columns, T, constants, workgroups }, g, y, dx) => {
+    onRows(gpu, [g, y], [dx], ({ rows, columns, T, constants, workgroups }, _, g, y, dx) => {
       const params = {
         rows,
         columns,

@@ -1,4 +1,4 @@
-/** Parts of tensors, for what is larger than an adapter binds at once. */
+/** Views as kernels want them: parts of what is larger than an adapter binds at once, transposes, axes from the inside out. */
 import type { View } from '@bax/core';
 
 /** `length` indices of one axis, from `start` on; axis −1 is the last. */
@@ -21,3 +21,14 @@ export function longestAxis({ shape, strides }: View): number {
   const extents = shape.map((length, axis) => (length - 1) * Math.abs(strides[axis]));
   return extents.indexOf(Math.max(...extents));
 }
+
+/** The last two axes exchanged. */
+export const transposed = (v: View): View => ({
+  ...v,
+  shape: [...v.shape.slice(0, -2), v.shape.at(-1)!, v.shape.at(-2)!],
+  strides: [...v.strides.slice(0, -2), v.strides.at(-1)!, v.strides.at(-2)!],
+});
+
+/** Lengths or strides as a kernel's vec4 has them: innermost first, and `rest` for the axes that there are not. */
+export const innermostFirst = (list: readonly number[], rest: number): number[] =>
+  [...list].reverse().concat([rest, rest, rest, rest]).slice(0, 4);

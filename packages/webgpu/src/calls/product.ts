@@ -1,0 +1,36 @@
+/** A product of matrices, and what every kernel for it is told. */
+import type { collapse, View } from '@bax/core';
+import { innermostFirst } from './views.ts';
+
+export interface Product {
+  readonly a: View;
+  readonly b: View;
+  readonly out: View;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly scale: number;
+  readonly accumulate: boolean;
+  /** Terms beyond those of a and b: t [m, r] u [r, n], of a product without a batch. */
+  readonly low?: { readonly t: View; readonly u: View } | undefined;
+  /** [n], added to each row. */
+  readonly bias?: View | undefined;
+}
+
+/** With so few rows (generation) or columns a tile would be mostly empty. */
+export const FEW_ROWS = 4;
+
+/** Lengths of the batch's axes, and a's, b's and out's strides along them. */
+export type Batch = ReturnType<typeof collapse>;
+/** Axes of the batch that a kernel walks. */
+export const BATCH_AXES = 4;
+export const NO_BATCH: Batch = { shape: [], strides: [[], [], []] };
+
+/** The batch as a kernel's parameters; strides in units of so many elements. */
+export function batchParams(
+  { shape, strides }: Batch,
+  unit: number,
+): Record<'batch' | 'aBatch' | 'bBatch' | 'outBatch', number[]> {
+  const [aBatch, bBatch, outBatch] = strides.map((s) => innermostFirst(s.map((x) => x / unit), 0)); // prettier-ignore
+  return { batch: innermostFirst(shape, 1), aBatch, bBatch, outBatch };
+}
