@@ -6,6 +6,7 @@ export { BaxError, currentPath, within } from './errors.ts';
 export { explain } from './explain.ts';
 export * as expr from './expr.ts';
 export type { Expr, ScalarFn } from './expr.ts';
+export { copyAlike, mapRuns, moveTogether, type Run, runsOf } from './flat.ts';
 export { fuse } from './fuse.ts';
 export * as functions from './functions.ts';
 export * from './grad.ts';

@@ -2,8 +2,10 @@ import {
   add,
   BaxError,
   cast,
+  copyAlike,
   foldIn,
   key as keyOf,
+  mapRuns,
   mul,
   noGrad,
   reshape,
@@ -156,18 +158,16 @@ function lossAndGrads<B extends TrainBatch>(
     const weighted = (mean: Tensor): Tensor => (weight === 1 ? mean : mul(mean, weight));
     const context = { step, micro, key: foldIn(stepKey, micro) };
     const { value, grads } = valueAndGrad(() => weighted(loss(batch, context)), params);
-    if (!total) total = { loss: value, grads };
-    else total = { loss: add(total.loss, value), grads: total.grads.map((sum, i) => addUp(sum, grads[i]!)) };
+    const laid = copyAlike(grads, params); // so that they are summed, measured and clipped in few calls
+    for (const g of grads) g.dispose();
+    if (!total) total = { loss: value, grads: laid };
+    else {
+      const sum = noGrad(() => mapRuns([total!.grads, laid], (a, b) => add(a!, b!)));
+      for (const g of [...total.grads, ...laid]) g.dispose();
+      total = { loss: add(total.loss, value), grads: sum };
+    }
   });
   return { loss: reshape(total!.loss, []), grads: total!.grads, tokens };
-}
-
-/** a + b, of which neither is needed any more. */
-function addUp(a: Tensor, b: Tensor): Tensor {
-  const sum = noGrad(() => add(a, b));
-  a.dispose();
-  b.dispose();
-  return sum;
 }
 
 function checkOptions<B extends TrainBatch>(options: TrainOptions<B>): void {

@@ -87,6 +87,14 @@ export class Queue {
     if (this.#debug) this.flush();
   }
 
+  /** Copies bytes between two blocks; offsets and length are multiples of 4. */
+  copy(from: Block, fromByte: number, to: Block, toByte: number, bytes: number): void {
+    const batch = this.#open;
+    from.lastUse = batch.serial;
+    to.lastUse = batch.serial;
+    batch.steps.push({ from: from.gpu, fromByte, to: to.gpu, toByte, bytes });
+  }
+
   /** `data` is the caller's again at once. Offset and length are multiples of 4. */
   write(block: Block, data: Uint8Array<ArrayBuffer>, at: number): void {
     if (this.#lost) return;

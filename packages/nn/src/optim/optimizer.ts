@@ -1,4 +1,6 @@
-import { assign, BaxError, keep, sameShape, showShape, zeros, type Tensor } from '@bax/core';
+import {
+  assign, BaxError, copyAlike, keep, moveTogether, runsOf, sameShape, scope, showShape, zeros, type Tensor,
+} from '@bax/core'; // prettier-ignore
 import { atLeast0, slotsOf, type Decay, type ParamGroup, type Params, type Slot } from './params.ts';
 
 /**
@@ -44,13 +46,23 @@ export interface OptimizerRule {
   /** The kinds of state, each a tensor of its parameter's shape that starts at 0. */
   readonly state: readonly string[];
   /**
-   * Changes `slot.param` and its state in place; `lr` has the slot's ratio in it, `t` counts steps from 1.
+   * Changes a parameter and its state in place, element by element: what it is given may be many parameters, laid
+   * side by side.
    */
-  update(slot: Slot, grad: Tensor, state: readonly Tensor[], lr: number, t: number): void;
+  update(param: Tensor, grad: Tensor, state: readonly Tensor[], at: UpdateSettings): void;
+}
+
+export interface UpdateSettings {
+  /** The step's, times the group's ratio. */
+  readonly lr: number;
+  readonly weightDecay: number;
+  /** Counts steps from 1. */
+  readonly t: number;
 }
 
 /**
- * An optimiser from its rule: checks, state and checkpoints are the same for all.
+ * An optimiser from its rule: checks, state and checkpoints are the same for all. Parameters that share their
+ * settings are moved together (`moveTogether`), so that a step is a few calls of the device.
  * @throws if a setting is not a finite number from 0, or a parameter cannot be trained: it is no float, it is
  * the result of a recorded op, it is given twice, or there is none.
  */
@@ -59,14 +71,17 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
   atLeast0(by, 'lr', rule.lr);
   const slots = slotsOf(by, given, rule.weightDecay, rule.decay);
   const params = slots.map((slot) => slot.param);
-  const states = params.map((p) =>
-    rule.state.map(() => keep(zeros(p.shape, { dtype: p.dtype, backend: p.backend }))),
+  const states = rule.state.map(() =>
+    params.map((p) => keep(zeros(p.shape, { dtype: p.dtype, backend: p.backend }))),
   );
   const named = new Map(
     slots.flatMap(({ name }, i) =>
-      rule.state.map((kind, k): [string, Tensor] => [`${name}.${kind}`, states[i]![k]!]),
+      rule.state.map((kind, k): [string, Tensor] => [`${name}.${kind}`, states[k]![i]!]),
     ),
   );
+  const groups = groupsOf(slots);
+  for (const { members } of groups)
+    for (const list of [params, ...states]) moveTogether(members.map((i) => list[i]!));
   let stepCount = 0;
 
   return {
@@ -81,7 +96,18 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
         throw new BaxError(`${by}: got ${grads.length} gradients for ${slots.length} parameters`);
       slots.forEach(({ name, param }, i) => mustFit(by, `the gradient of '${name}'`, grads[i]!, param));
       stepCount++;
-      slots.forEach((slot, i) => rule.update(slot, grads[i]!, states[i]!, lr * slot.lrRatio, stepCount));
+      scope(() => {
+        const laid =
+          runsOf(params, grads).length === runsOf(params).length ? grads : copyAlike(grads, params);
+        for (const { members, lrRatio, weightDecay } of groups) {
+          const at = { lr: lr * lrRatio, weightDecay, t: stepCount };
+          const lists = [params, laid, ...states].map((list) => members.map((i) => list[i]!));
+          for (const { tensors } of runsOf(...lists)) {
+            const [param, grad, ...state] = tensors;
+            rule.update(param!, grad!, state, at);
+          }
+        }
+      });
     },
     stateTensors: () => new Map(named),
     load(state, count) {
@@ -104,6 +130,18 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
       for (const own of named.values()) own.dispose(`by ${by}'s dispose()`);
     },
   };
+}
+
+/** The slots that share their settings, by index. */
+function groupsOf(slots: readonly Slot[]): { members: number[]; lrRatio: number; weightDecay: number }[] {
+  const groups = new Map<string, { members: number[]; lrRatio: number; weightDecay: number }>();
+  slots.forEach(({ lrRatio, weightDecay }, i) => {
+    const key = `${lrRatio} ${weightDecay}`;
+    const group = groups.get(key);
+    if (group) group.members.push(i);
+    else groups.set(key, { members: [i], lrRatio, weightDecay });
+  });
+  return [...groups.values()];
 }
 
 function mustFit(by: string, what: string, t: Tensor, own: Tensor): void {
