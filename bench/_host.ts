@@ -32,4 +32,12 @@ const med = (x: number[]) => [...x].sort((a, b) => a - b)[x.length >> 1]!;
 console.log(
   `${per} dispatches, host ${med(times).toFixed(2)} ms = ${((1000 * med(times)) / per).toFixed(1)} us each; whole ${med(whole).toFixed(2)} ms`,
 );
+const { record } = await import('@bax/core');
+const t2 = lora ? trainer(lora.model, [...lora.parameters().values()], size, backend) : trainer(model, model.parameters(), size, backend);
+const replay = record(backend, () => t2.step());
+for (let i = 0; i < 50; i++) { replay.run(); await replay.result.item(); }
+const b2 = backend.counts(); times.length = 0; whole.length = 0;
+for (let i = 0; i < N; i++) { const s = performance.now(); replay.run(); times.push(performance.now() - s); await replay.result.item(); whole.push(performance.now() - s); }
+const per2 = (backend.counts().dispatches - b2.dispatches) / N;
+console.log(`replay: ${per2} dispatches, host ${med(times).toFixed(2)} ms = ${(1000 * med(times) / per2).toFixed(1)} us each; whole ${med(whole).toFixed(2)} ms`);
 backend.close();

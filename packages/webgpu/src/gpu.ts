@@ -6,6 +6,7 @@ import { type Block, blockOf, DeviceMemory, mebibytes } from './memory.ts';
 import { Pipelines } from './pipelines.ts';
 import type { Binding } from './bind-groups.ts';
 import { Queue } from './queue.ts';
+import { Recording } from './recording.ts';
 
 /** How work is split best: which kernels are taken, by the kind of adapter. */
 export interface Tuning {
@@ -94,7 +95,10 @@ export class Gpu {
       this.queue.write(this.#bad, new Uint8Array(16), 0);
     }
     const serial = ++this.#indexSerial;
-    if (!known) this.#indexCalls.set(serial, call);
+    if (!known && !this.queue.dry) {
+      this.#indexCalls.set(serial, call);
+      this.queue.recording?.indexCalls.push([serial, call]);
+    }
     return { serial, bad: whole(this.#bad) };
   }
   /** Bytes of a block once all that was enqueued is done. Rejects with the first fault. */
@@ -170,16 +174,42 @@ export class Gpu {
     return blockOf(view.buffer).bytes <= this.maxBinding || this.windowOf(view).size <= this.maxBinding;
   }
 
-  /** Enqueues a kernel on so many workgroups. */
+  /** Enqueues a kernel on so many workgroups. `live`: its parameters are to be read again when a recorded step is made again. */
   run<P extends object, O extends string>(
     kernel: Kernel<P, O>,
     variant: Variant<O>,
     bindings: readonly Binding[],
     params: P,
     workgroups: number | readonly [number, number, number],
+    live = false,
   ): void {
     const grid = typeof workgroups === 'number' ? this.grid(workgroups) : workgroups;
-    this.queue.dispatch(kernel, this.pipelines.of(kernel as Kernel, variant), bindings, params, grid);
+    this.queue.dispatch(kernel, this.pipelines.of(kernel as Kernel, variant), bindings, params, grid, live);
+  }
+
+  /** Runs `calls` and keeps what they enqueue. */
+  record(calls: () => void): Recording {
+    this.queue.flush();
+    const recording = new Recording();
+    this.queue.recording = this.memory.recording = recording;
+    try {
+      calls();
+      this.queue.flush();
+      return recording;
+    } catch (error) {
+      this.queue.flush();
+      this.forget(recording);
+      throw error;
+    } finally {
+      this.queue.recording = this.memory.recording = undefined;
+    }
+  }
+  replay(recording: Recording): void {
+    this.queue.replay(recording);
+    for (const [serial, call] of recording.indexCalls) this.#indexCalls.set(serial, call);
+  }
+  forget(recording: Recording): void {
+    for (const block of recording.close()) this.memory.give(block);
   }
 
   /** So many workgroups in two dimensions: one may have 65,535 at most. A kernel's own is group.y * groups.x + group.x. */

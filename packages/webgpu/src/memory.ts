@@ -5,6 +5,7 @@
  */
 import { BaxError, bytesOf } from '@bax/core';
 import type { BufferRef, MemoryReport, Storage, TypedArray } from '@bax/core';
+import type { Recording } from './recording.ts';
 
 export interface GpuTensorBuffer extends BufferRef {
   /** Undefined once freed. */
@@ -22,6 +23,10 @@ export interface Block {
   lastUse: number;
   /** There was no memory for it: it must not be used again. */
   broken: boolean;
+  /** How often it was given back. */
+  given: number;
+  /** The recording that took it: it goes back there as long as that lives. */
+  owner: Recording | undefined;
 }
 
 /** GPUBufferUsage: the numbers, since Node has no such global. */
@@ -67,6 +72,8 @@ export class DeviceMemory {
   #nextId = 1;
   /** Buffers that were ever made on the device. */
   created = 0;
+  /** Takes what is taken, while a step is recorded. */
+  recording: Recording | undefined;
 
   constructor(device: GPUDevice, options: MemoryOptions) {
     this.#device = device;
@@ -98,6 +105,14 @@ export class DeviceMemory {
 
   /** A block of exactly a size class's bytes that no tensor owns. `what` is for the message if there is none. */
   take(bytes: number, what: string): Block {
+    const mine = this.recording?.take(bytes);
+    if (mine) return mine;
+    const block = this.#take(bytes, what);
+    block.owner = this.recording;
+    return block;
+  }
+
+  #take(bytes: number, what: string): Block {
     const waiting = this.#free.get(bytes);
     if (waiting && waiting.length > 0) {
       this.#pooled -= bytes;
@@ -111,7 +126,15 @@ export class DeviceMemory {
     this.created++;
     const create = (): GPUBuffer => this.#device.createBuffer({ size: bytes, usage: STORAGE });
     const gpu = watch(create, what, () => this.#discard(block));
-    const block: Block = { id: this.#nextId++, gpu, bytes, lastUse: 0, broken: false };
+    const block: Block = {
+      id: this.#nextId++,
+      gpu,
+      bytes,
+      lastUse: 0,
+      broken: false,
+      given: 0,
+      owner: undefined,
+    };
     return block;
   }
 
@@ -126,6 +149,8 @@ export class DeviceMemory {
   }
 
   give(block: Block): void {
+    block.given++;
+    if (block.owner && !block.owner.closed && !block.broken) return block.owner.give(block);
     if (block.broken) return this.#options.retire(block);
     if (this.#pooled + block.bytes > this.#options.budget) this.trim(this.#options.budget / 2);
     let waiting = this.#free.get(block.bytes);

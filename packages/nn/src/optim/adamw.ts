@@ -51,9 +51,12 @@ export function adamW(params: Params | readonly ParamGroup[], options: AdamWOpti
       weightDecay,
       decay: options.decay,
       state: ['exp_avg', 'exp_avg_sq'],
-      update(param, grad, state, { lr, weightDecay, t }) {
-        // What changes from step to step is computed in f64 and passed as numbers: the kernel stays.
-        const scalars = [1 - lr * weightDecay, lr / (1 - beta1 ** t), Math.sqrt(1 - beta2 ** t)];
+      scalars: ({ lr, weightDecay, t }) => [
+        1 - lr * weightDecay,
+        lr / (1 - beta1 ** t),
+        Math.sqrt(1 - beta2 ** t),
+      ],
+      update(param, grad, state, scalars) {
         update([next, mean, square], [param, grad, ...state], [param, ...state], scalars);
       },
     },

@@ -1,5 +1,5 @@
 import {
-  assign, BaxError, copyAlike, keep, moveTogether, runsOf, sameShape, scope, showShape, zeros, type Tensor,
+  assign, BaxError, copyAlike, keep, moveTogether, onReplay, runsOf, sameShape, scope, showShape, zeros, type Tensor,
 } from '@bax/core'; // prettier-ignore
 import { atLeast0, slotsOf, type Decay, type ParamGroup, type Params, type Slot } from './params.ts';
 
@@ -16,11 +16,11 @@ export interface Optimizer {
   readonly stepCount: number;
   /**
    * One step along `grads[i]` of params[i]'s shape and dtype; frees nothing. With an lr of 0 the parameters
-   * keep their bits.
+   * keep their bits. A recorded step (`record`) asks an lr that is a function again at each replay.
    * @throws if a gradient does not fit its parameter or `lr` is not a finite number from 0; then nothing was
    * changed.
    */
-  step(grads: readonly Tensor[], lr?: number): void;
+  step(grads: readonly Tensor[], lr?: number | (() => number)): void;
   /**
    * The state under the names a checkpoint gives it, `<parameter>.<kind>`. The optimiser's own tensors: read
    * them, do not free them. With `stepCount` and the parameters they are all that a training run needs to go
@@ -45,11 +45,13 @@ export interface OptimizerRule {
   readonly decay?: Decay | undefined;
   /** The kinds of state, each a tensor of its parameter's shape that starts at 0. */
   readonly state: readonly string[];
+  /** The numbers that `update` needs, computed in f64: they change from step to step, the kernel stays. */
+  scalars(at: UpdateSettings): readonly number[];
   /**
    * Changes a parameter and its state in place, element by element: what it is given may be many parameters, laid
    * side by side.
    */
-  update(param: Tensor, grad: Tensor, state: readonly Tensor[], at: UpdateSettings): void;
+  update(param: Tensor, grad: Tensor, state: readonly Tensor[], scalars: ArrayLike<number>): void;
 }
 
 export interface UpdateSettings {
@@ -79,7 +81,10 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
       rule.state.map((kind, k): [string, Tensor] => [`${name}.${kind}`, states[k]![i]!]),
     ),
   );
-  const groups = groupsOf(slots);
+  const groups = groupsOf(slots).map((group) => {
+    const { length } = rule.scalars({ lr: rule.lr, weightDecay: group.weightDecay, t: 1 });
+    return { ...group, scalars: new Float64Array(length) };
+  });
   for (const { members } of groups)
     for (const list of [params, ...states]) moveTogether(members.map((i) => list[i]!));
   let stepCount = 0;
@@ -91,20 +96,27 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
       return stepCount;
     },
     step(grads, lr = rule.lr) {
-      atLeast0(by, 'lr', lr);
+      const rate = typeof lr === 'function' ? lr : () => lr;
+      atLeast0(by, 'lr', rate());
       if (grads.length !== slots.length)
         throw new BaxError(`${by}: got ${grads.length} gradients for ${slots.length} parameters`);
       slots.forEach(({ name, param }, i) => mustFit(by, `the gradient of '${name}'`, grads[i]!, param));
-      stepCount++;
+      const next = (): void => {
+        const lr = atLeast0(by, 'lr', rate());
+        const t = ++stepCount;
+        for (const { lrRatio, weightDecay, scalars } of groups)
+          scalars.set(rule.scalars({ lr: lr * lrRatio, weightDecay, t }));
+      };
+      next();
+      onReplay(next);
       scope(() => {
         const laid =
           runsOf(params, grads).length === runsOf(params).length ? grads : copyAlike(grads, params);
-        for (const { members, lrRatio, weightDecay } of groups) {
-          const at = { lr: lr * lrRatio, weightDecay, t: stepCount };
+        for (const { members, scalars } of groups) {
           const lists = [params, laid, ...states].map((list) => members.map((i) => list[i]!));
           for (const { tensors } of runsOf(...lists)) {
             const [param, grad, ...state] = tensors;
-            rule.update(param!, grad!, state, at);
+            rule.update(param!, grad!, state, scalars);
           }
         }
       });
