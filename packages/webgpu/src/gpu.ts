@@ -1,6 +1,7 @@
 /** A device and what runs on it: memory, pipelines and the queue in one, and how a view becomes a binding. */
 import { BaxError, bytesOf, type View } from '@bax/core';
 import { GpuError, type Place } from './errors.ts';
+import { badIndex, type IndexCall } from './index-call.ts';
 import type { Kernel, Variant } from './kernel.ts';
 import { type Block, blockOf, DeviceMemory, mebibytes } from './memory.ts';
 import { Pipelines } from './pipelines.ts';
@@ -24,14 +25,6 @@ export interface Bound extends Binding {
   /** Of the view's first element, in elements from where the binding begins. */
   readonly base: number;
 }
-
-/** A call that may find a bad index on the device. */
-export interface IndexCall {
-  readonly op: string;
-  readonly rows: number;
-}
-export const badIndex = ({ op, rows }: IndexCall, index: number, position: number): BaxError =>
-  new BaxError(`${op}: index ${index} at position ${position} is outside the table's ${rows} rows`);
 
 class CallPlace implements Place {
   readonly op: string;
@@ -191,7 +184,7 @@ export class Gpu {
   record(calls: () => void): Recording {
     this.queue.flush();
     const recording = new Recording();
-    this.queue.recording = this.memory.recording = recording;
+    this.queue.recording = this.memory.owner = recording;
     try {
       calls();
       this.queue.flush();
@@ -201,7 +194,7 @@ export class Gpu {
       this.forget(recording);
       throw error;
     } finally {
-      this.queue.recording = this.memory.recording = undefined;
+      this.queue.recording = this.memory.owner = undefined;
     }
   }
   replay(recording: Recording): void {

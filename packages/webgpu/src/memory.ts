@@ -5,7 +5,6 @@
  */
 import { BaxError, bytesOf } from '@bax/core';
 import type { BufferRef, MemoryReport, Storage, TypedArray } from '@bax/core';
-import type { Recording } from './recording.ts';
 
 export interface GpuTensorBuffer extends BufferRef {
   /** Undefined once freed. */
@@ -25,8 +24,15 @@ export interface Block {
   broken: boolean;
   /** How often it was given back. */
   given: number;
-  /** The recording that took it: it goes back there as long as that lives. */
-  owner: Recording | undefined;
+  /** Who took it first: it goes back there as long as that is open. */
+  owner: Owner | undefined;
+}
+
+/** Keeps for itself what it took: a recording. */
+export interface Owner {
+  readonly closed: boolean;
+  take(bytes: number): Block | undefined;
+  give(block: Block): void;
 }
 
 /** GPUBufferUsage: the numbers, since Node has no such global. */
@@ -73,7 +79,7 @@ export class DeviceMemory {
   /** Buffers that were ever made on the device. */
   created = 0;
   /** Takes what is taken, while a step is recorded. */
-  recording: Recording | undefined;
+  owner: Owner | undefined;
 
   constructor(device: GPUDevice, options: MemoryOptions) {
     this.#device = device;
@@ -105,10 +111,10 @@ export class DeviceMemory {
 
   /** A block of exactly a size class's bytes that no tensor owns. `what` is for the message if there is none. */
   take(bytes: number, what: string): Block {
-    const mine = this.recording?.take(bytes);
+    const mine = this.owner?.take(bytes);
     if (mine) return mine;
     const block = this.#take(bytes, what);
-    block.owner = this.recording;
+    block.owner = this.owner;
     return block;
   }
 

@@ -3,10 +3,10 @@
  * with the recording, so that nobody else writes where it will.
  */
 import { BaxError } from '@bax/core';
-import { Batch, type Dispatch } from './batch.ts';
-import type { IndexCall } from './gpu.ts';
+import type { Batch, Dispatch } from './batch.ts';
+import type { IndexCall } from './index-call.ts';
 import { type Kernel, pack } from './kernel.ts';
-import type { Block } from './memory.ts';
+import type { Block, Owner } from './memory.ts';
 
 /** Parameters that hold a key or scalars by reference. */
 interface Live {
@@ -17,7 +17,7 @@ interface Live {
   readonly at: number;
 }
 
-export class Recording {
+export class Recording implements Owner {
   readonly #batches: Batch[] = [];
   readonly #live: Live[] = [];
   readonly indexCalls: [serial: number, call: IndexCall][] = [];

@@ -1,6 +1,7 @@
 /** Rows of tables. Indices that the host wrote are checked here, before anything runs; the others on the device. */
 import { bytesOf, collapse, offsetsOf, rowMajor, sizeOf, type View } from '@bax/core';
-import { badIndex, type Gpu } from '../gpu.ts';
+import type { Gpu } from '../gpu.ts';
+import { badIndex } from '../index-call.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
 import {
   gather as gatherKernel,
