@@ -26,7 +26,7 @@ function patternsOf(lab: Lab, type: HalfFloat, at: Strided): Block {
 /** m, k, n: each kernel's edges, few rows and many, vectors of four at even places and at odd ones, more terms than a block. */
 const sizes: readonly (readonly [m: number, k: number, n: number])[] = [
   [1, 7, 5], [1, 132, 52], [3, 68, 100], [4, 36, 44], [5, 36, 44], [5, 35, 43], [15, 20, 12], [16, 20, 28], [17, 20, 36], [31, 12, 31],
-  [33, 68, 33], [63, 20, 65], [65, 15, 63], [64, 16, 64], [65, 17, 68], [128, 4, 129], [129, 130, 131], [2, 4100, 36], [17, 516, 20], [70, 8, 3],
+  [33, 68, 33], [63, 20, 65], [65, 15, 63], [64, 16, 64], [65, 17, 68], [128, 4, 129], [129, 130, 131], [2, 4100, 68], [5, 2100, 132], [17, 516, 20], [70, 8, 3],
 ]; // prettier-ignore
 
 /** Products of a wide a and a b that is held in `type`: as b lies, transposed, and with rows that are no whole vectors. */
