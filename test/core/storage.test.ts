@@ -107,6 +107,14 @@ test('the tape holds the narrow tensor, not a wide copy of it', () => {
   expect([...y.peek()!]).toEqual([14, 32]);
 });
 
+test('the wide copy that some ops need is gone when they return', () => {
+  const w = frozen();
+  const before = backend.memory().buffers;
+  const y = sum(w, 1);
+  expect(backend.memory().buffers - before).toBe(1); // y
+  expect([...y.peek()!]).toEqual([6, 15]);
+});
+
 describe('what is held narrow is frozen', () => {
   const rule = 'and what is held so is frozen: a small change would be rounded away; train a copy() of it, which is f32'; // prettier-ignore
   failures([
