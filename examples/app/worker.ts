@@ -86,6 +86,7 @@ serve({
         schedule: warmupLinear({ lr, steps, warmup: Math.min(5, steps - 1) }),
         clip: 1,
         steps,
+        replay: true,
         signal,
         onStep: ({ step, loss, secondsLeft }) => tell({ step, loss, secondsLeft }),
       });

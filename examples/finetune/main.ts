@@ -186,6 +186,7 @@ async function learnFrom(
     clip: 1,
     steps,
     seed,
+    replay: true,
     signal,
     onStep: async ({ step, loss, tokensPerSecond, secondsLeft }) => {
       progress.show(

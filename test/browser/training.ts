@@ -95,7 +95,7 @@ const logits = async (model: Gpt2, ids: Tensor): Promise<number[]> => [
 export async function exactLogits(backend: Backend, factors: Training['factors']): Promise<number[]> {
   const { lora, ids } = start(backend);
   for (const [name, { view }] of lora.parameters())
-    backend.write(view.buffer, Float32Array.from(factors[name]));
+    backend.write(view.buffer, Float32Array.from(factors[name]), view.offset);
   return logits(castModule(lora.model, 'f64'), ids);
 }
 

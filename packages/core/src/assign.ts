@@ -2,6 +2,7 @@ import { BaxError } from './errors.ts';
 import * as e from './expr.ts';
 import { isRecording, noGrad } from './op.ts';
 import { copy } from './ops/elementwise.ts';
+import { onReplay } from './recording.ts';
 import { sameShape, showShape } from './shape.ts';
 import { type Tensor, wantWide } from './tensor.ts';
 
@@ -46,25 +47,31 @@ export function assign(target: Tensor, source: Tensor): Tensor {
   if (target.size > 0)
     target.backend.map(e.scalarFn(target.dtype, 1, 0, [e.input(0)]), [from.view], [target.view], []);
   if (from !== source) from.dispose();
-  target.hold.memory.version++;
+  changed(target);
   return target;
 }
 
 /**
  * One map over tensors of one shape, in place: `targets[i] = outputs[i](tensors, scalars)`. What optimisers are made of.
- * A target may be among the tensors, but must not overlap another.
+ * A target may be among the tensors, but must not overlap another. Scalars of a typed array are read again when a
+ * recorded step is made again.
  * @throws as `assign` does.
  */
 export function update(
   outputs: readonly e.Expr[],
   tensors: readonly Tensor[],
   targets: readonly Tensor[],
-  scalars: readonly number[],
+  scalars: ArrayLike<number>,
 ): void {
   const [first] = targets;
   for (const target of targets)
     for (const source of [...tensors, ...targets]) check('update', target, source);
   const fn = e.scalarFn(first!.dtype, tensors.length, scalars.length, outputs);
   if (first!.size > 0) first!.backend.map(fn, tensors.map((t) => t.view), targets.map((t) => t.view), scalars); // prettier-ignore
-  for (const t of targets) t.hold.memory.version++;
+  targets.forEach(changed);
+}
+
+function changed({ hold: { memory } }: Tensor): void {
+  memory.version++;
+  onReplay(() => memory.version++);
 }

@@ -43,6 +43,12 @@ export interface MatmulOptions {
 /** Returns false where it does not take the case, as a storage of an input that the op `widens`; the composed form runs then. */
 export type FusedKernel = (inputs: readonly View[], outputs: readonly View[], attrs: unknown) => boolean;
 
+export interface RecordedCalls {
+  /** @throws if a buffer from before the recording was freed since. */
+  run(): void;
+  dispose(): void;
+}
+
 /**
  * The seam that every device stands behind. Compute calls enqueue and return; the order of calls is the order of
  * their effects. Views arrive checked: shapes agree as stated, windows lie inside their buffers, and an output has
@@ -62,7 +68,10 @@ export interface Backend {
   /** The host's own memory behind the buffer, where the device has it there: lets `console.log` show values. */
   peek?(buffer: BufferRef): TypedArray | undefined;
 
-  /** outputs[i] = fn.outputs[i](inputs, scalars), elementwise; all shapes equal; an output may be the same view as an input. */
+  /**
+   * outputs[i] = fn.outputs[i](inputs, scalars), elementwise; all shapes equal; an output may be the same view as an input.
+   * The scalars are the caller's again at once.
+   */
   map(fn: ScalarFn, inputs: readonly View[], outputs: readonly View[], scalars: ArrayLike<number>): void;
   /** `out` has x's rank and length 1 along the reduced axes. Summation in a fixed order. Empty sum 0; empty max is refused by core. */
   reduce(op: 'sum' | 'max', x: View, out: View): void;
@@ -76,6 +85,11 @@ export interface Backend {
   random(key: Uint32Array, out: View): void;
 
   memory(): MemoryReport;
+  /**
+   * Runs `calls` and keeps what it asked for, to be done again on the same memory: what it allocated and freed is held
+   * for that. Keys, and scalars that come as typed arrays, are read again at each run.
+   */
+  record?(calls: () => void): RecordedCalls;
   /** Told by `apply()` before each op, so that faults and profiles can name the op and the module. */
   label?(op: string, path: string): void;
   readonly fused?: Readonly<Record<string, FusedKernel>>;

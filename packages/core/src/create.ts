@@ -217,7 +217,8 @@ export function constantLike(t: Tensor, value: 0 | 1): Tensor {
   const { scalars } = constantsOf(t.backend);
   const name = `${t.dtype}:${value}`;
   let scalar = scalars.get(name);
-  if (!scalar) scalars.set(name, (scalar = keep(full([], value, { dtype: t.dtype, backend: t.backend }))));
+  // Written by the host, not computed: a step that is warmed up computes nothing.
+  if (!scalar) scalars.set(name, (scalar = keep(fromHost(hostArray(t.dtype, 1).fill(value), [], t.dtype, { backend: t.backend })))); // prettier-ignore
   return scalar;
 }
 

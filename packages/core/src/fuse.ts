@@ -6,8 +6,9 @@
  * What is fused depends on the sequence of calls alone, never on time. (A tensor that nobody disposed of is freed when it
  * is collected, which may end a chain early: the bits are the same.)
  */
-import type { Backend, BufferRef, FusedKernel, View } from './backend.ts';
+import type { Backend, BufferRef, FusedKernel, RecordedCalls, View } from './backend.ts';
 import * as e from './expr.ts';
+import { isRecordingStep } from './recording.ts';
 import { sameShape, sizeOf } from './shape.ts';
 
 /** Beyond these a chain is cut: a kernel's arguments and registers are few. */
@@ -19,6 +20,10 @@ const sameView = (a: View, b: View): boolean =>
   a.offset === b.offset &&
   sameShape(a.shape, b.shape) &&
   sameShape(a.strides, b.strides);
+
+/** A recorded step reads these again each time: they are not to be copied into a chain. */
+const heldByReference = (scalars: ArrayLike<number>): boolean =>
+  isRecordingStep() && ArrayBuffer.isView(scalars) && scalars.length > 0;
 
 /** Maps that wait to run as one. */
 interface Chain {
@@ -111,6 +116,13 @@ export function fuse<B extends Backend>(base: B): B & { settle(): void } {
       flush();
       return kernel(...args);
     };
+  const record = (calls: () => void): RecordedCalls => {
+    const recorded = settled().record!(() => {
+      calls();
+      flush();
+    });
+    return { ...recorded, run: () => (flush(), recorded.run()) };
+  };
   const fused =
     base.fused &&
     Object.fromEntries(Object.entries(base.fused).map(([name, kernel]) => [name, afterFlush(kernel)]));
@@ -118,9 +130,10 @@ export function fuse<B extends Backend>(base: B): B & { settle(): void } {
     ...base,
     settle: flush,
     map(fn, inputs, outputs, scalars) {
-      if (chain && join(chain, fn, inputs, outputs, scalars)) return;
+      if (chain && !heldByReference(scalars) && join(chain, fn, inputs, outputs, scalars)) return;
       flush();
       if (sizeOf(outputs[0]!.shape) === 0) return;
+      if (heldByReference(scalars)) return base.map(fn, inputs, outputs, scalars);
       const given = Array.from({ length: fn.scalars }, (_, i) => scalars[i]!); // held: the caller may change its own
       chain = {
         type: fn.type,
@@ -150,6 +163,7 @@ export function fuse<B extends Backend>(base: B): B & { settle(): void } {
     gather: (...args) => settled().gather(...args),
     scatterAdd: (...args) => settled().scatterAdd(...args),
     random: (...args) => settled().random(...args),
+    ...(base.record ? { record } : {}),
     ...(fused ? { fused } : {}),
   };
 }

@@ -1,4 +1,5 @@
 import { BaxError } from './errors.ts';
+import { onReplay } from './recording.ts';
 
 /**
  * Counter-based random numbers: the n-th word depends on the key and n alone, so the same key gives the same bits on
@@ -58,7 +59,10 @@ export function foldIn(parent: Key, data: number | string): Key {
     throw new BaxError(`foldIn: ${data} is not an integer from 0 to 2^32 - 1`);
   const out = new Uint32Array(2);
   const word = typeof data === 'number' ? data : fnv1a(data);
-  threefry2x32(parent[0]!, parent[1]!, word, typeof data === 'number' ? 1 : 2, out);
+  const derive = (): void =>
+    threefry2x32(parent[0]!, parent[1]!, word, typeof data === 'number' ? 1 : 2, out);
+  derive();
+  onReplay(derive);
   return out;
 }
 

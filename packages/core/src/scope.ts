@@ -67,6 +67,13 @@ function run<T>(f: () => T, tapes: boolean): T {
 
 const isTensorLike = (x: object): x is Owned & object => Symbol.for('bax.tensor') in x;
 
+/** The tensors of what a function returned: alone, or inside arrays, maps and plain objects. */
+export function tensorsIn(value: unknown): object[] {
+  const out = new Set<Owned>();
+  collect(value, out);
+  return [...out];
+}
+
 function collect(value: unknown, out: Set<Owned>): void {
   if (typeof value !== 'object' || value === null) return;
   if (isTensorLike(value)) out.add(value);

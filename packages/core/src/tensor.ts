@@ -15,7 +15,8 @@ const BRAND = Symbol.for('bax.tensor');
 /** A strided window on device memory, and its place in the tape. Its operations are in `ops/`; its methods in `methods.ts`. */
 // oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- methods.ts and Symbol.dispose below set what is merged
 export class Tensor {
-  readonly view: View;
+  /** Where its elements lie; `moveTo` alone changes it, and `hold` with it. */
+  view: View;
   /** What it computes as: f32 where it is held in f16 or bf16. */
   readonly dtype: DType;
   #requiresGrad = false;
@@ -29,7 +30,7 @@ export class Tensor {
   taped = false;
   /** Made for a tape alone: freed when `grad` consumes it. */
   tapeOwned = false;
-  readonly hold: Hold;
+  hold: Hold;
 
   constructor(view: View, memory: Memory) {
     this.view = view;
@@ -191,4 +192,12 @@ export const alias = (t: Tensor, view: View = t.view): Tensor => new Tensor(view
 export function keep<T extends Tensor>(t: T): T {
   t.check('keep').kept = true;
   return t;
+}
+
+/** Makes `t` a tensor on the memory of `copy`, which has its values and is used up. What was recorded of `t` stays valid. */
+export function moveTo(t: Tensor, copy: Tensor): void {
+  release(t.hold, 'when it was moved');
+  t.view = copy.view;
+  t.hold = claim(copy.hold.memory, t);
+  copy.dispose();
 }

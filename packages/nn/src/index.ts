@@ -16,4 +16,4 @@ export * from './optim/index.ts';
 export * from './perplexity.ts';
 export * from './sample.ts';
 export * from './text.ts';
-export * from './train.ts';
+export * from './train/index.ts';

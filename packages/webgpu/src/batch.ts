@@ -30,13 +30,15 @@ export interface Write {
 export class Batch {
   readonly serial: number;
   /** Done before the steps. */
-  readonly writes: Write[] = [];
-  readonly steps: (Dispatch | Copy)[] = [];
+  writes: Write[] = [];
+  steps: (Dispatch | Copy)[] = [];
   /** Destroyed when it was submitted. */
   readonly retired: GPUBuffer[] = [];
   readonly arena: Uint8Array<ArrayBuffer>;
   readonly view: DataView;
   used = 0;
+  /** The arena is a recording's, which needs it again. */
+  lent = false;
   /** Resolves when it was submitted and its faults are known. */
   readonly done: Promise<void>;
   #resolve!: () => void;
@@ -49,6 +51,15 @@ export class Batch {
   }
   finish(): void {
     this.#resolve();
+  }
+  /** The same once more, with the parameters as they are now even if it has to wait. */
+  again(serial: number, waits: boolean): Batch {
+    const batch = new Batch(serial, waits ? this.arena.slice() : this.arena);
+    batch.writes = this.writes;
+    batch.steps = this.steps;
+    batch.used = this.used;
+    batch.lent = !waits;
+    return batch;
   }
   get empty(): boolean {
     return this.steps.length === 0 && this.writes.length === 0 && this.retired.length === 0;

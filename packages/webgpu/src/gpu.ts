@@ -1,11 +1,13 @@
 /** A device and what runs on it: memory, pipelines and the queue in one, and how a view becomes a binding. */
 import { BaxError, bytesOf, type View } from '@bax/core';
 import { GpuError, type Place } from './errors.ts';
+import { badIndex, type IndexCall } from './index-call.ts';
 import type { Kernel, Variant } from './kernel.ts';
 import { type Block, blockOf, DeviceMemory, mebibytes } from './memory.ts';
 import { Pipelines } from './pipelines.ts';
 import type { Binding } from './bind-groups.ts';
 import { Queue } from './queue.ts';
+import { Recording } from './recording.ts';
 
 /** How work is split best: which kernels are taken, by the kind of adapter. */
 export interface Tuning {
@@ -23,14 +25,6 @@ export interface Bound extends Binding {
   /** Of the view's first element, in elements from where the binding begins. */
   readonly base: number;
 }
-
-/** A call that may find a bad index on the device. */
-export interface IndexCall {
-  readonly op: string;
-  readonly rows: number;
-}
-export const badIndex = ({ op, rows }: IndexCall, index: number, position: number): BaxError =>
-  new BaxError(`${op}: index ${index} at position ${position} is outside the table's ${rows} rows`);
 
 class CallPlace implements Place {
   readonly op: string;
@@ -94,7 +88,10 @@ export class Gpu {
       this.queue.write(this.#bad, new Uint8Array(16), 0);
     }
     const serial = ++this.#indexSerial;
-    if (!known) this.#indexCalls.set(serial, call);
+    if (!known && !this.queue.dry) {
+      this.#indexCalls.set(serial, call);
+      this.queue.recording?.indexCalls.push([serial, call]);
+    }
     return { serial, bad: whole(this.#bad) };
   }
   /** Bytes of a block once all that was enqueued is done. Rejects with the first fault. */
@@ -170,16 +167,42 @@ export class Gpu {
     return blockOf(view.buffer).bytes <= this.maxBinding || this.windowOf(view).size <= this.maxBinding;
   }
 
-  /** Enqueues a kernel on so many workgroups. */
+  /** Enqueues a kernel on so many workgroups. `live`: its parameters are to be read again when a recorded step is made again. */
   run<P extends object, O extends string>(
     kernel: Kernel<P, O>,
     variant: Variant<O>,
     bindings: readonly Binding[],
     params: P,
     workgroups: number | readonly [number, number, number],
+    live = false,
   ): void {
     const grid = typeof workgroups === 'number' ? this.grid(workgroups) : workgroups;
-    this.queue.dispatch(kernel, this.pipelines.of(kernel as Kernel, variant), bindings, params, grid);
+    this.queue.dispatch(kernel, this.pipelines.of(kernel as Kernel, variant), bindings, params, grid, live);
+  }
+
+  /** Runs `calls` and keeps what they enqueue. */
+  record(calls: () => void): Recording {
+    this.queue.flush();
+    const recording = new Recording();
+    this.queue.recording = this.memory.owner = recording;
+    try {
+      calls();
+      this.queue.flush();
+      return recording;
+    } catch (error) {
+      this.queue.flush();
+      this.forget(recording);
+      throw error;
+    } finally {
+      this.queue.recording = this.memory.owner = undefined;
+    }
+  }
+  replay(recording: Recording): void {
+    this.queue.replay(recording);
+    for (const [serial, call] of recording.indexCalls) this.#indexCalls.set(serial, call);
+  }
+  forget(recording: Recording): void {
+    for (const block of recording.close()) this.memory.give(block);
   }
 
   /** So many workgroups in two dimensions: one may have 65,535 at most. A kernel's own is group.y * groups.x + group.x. */

@@ -58,8 +58,10 @@ export interface WebGpuBackend extends Backend {
   readonly lost: Promise<GpuError>;
   counts(): Counts;
   /**
-   * Runs a step once and frees what it returns: all its pipelines are compiled, several at a time, before the first real
-   * step has to wait for them. What the step changes in place is changed.
+   * A dry run: the step's code runs, the device computes nothing, and all pipelines that it asks for are compiled, several
+   * at a time, before the first real step has to wait for them. Tensors keep their contents; what the step counts on the
+   * host (an optimiser's stepCount) is counted. What it returns is freed.
+   * @throws `GpuError` if a kernel does not compile.
    */
   warmUp(step: () => unknown): Promise<void>;
   readonly device: GPUDevice;
@@ -161,15 +163,20 @@ function open(device: GPUDevice, info: BackendInfo, tuning: Tuning, options: Web
       return { ...counts, buffers: buffers + gpu.memory.created, pipelines: gpu.pipelines.created };
     },
     async warmUp(step) {
-      const one = scope(() => {
-        step();
-        return gpu.memory.alloc(1, 'f32');
-      });
+      fast.settle();
+      gpu.queue.flush();
+      gpu.queue.dry = true;
       try {
-        await fast.read(one); // which waits for all of it
+        scope(() => {
+          const result = step();
+          if (typeof (result as { then?: unknown } | undefined)?.then === 'function')
+            throw new BaxError('warmUp: the step is synchronous; await what it needs before');
+        });
+        fast.settle();
       } finally {
-        fast.free(one);
+        gpu.queue.dry = false;
       }
+      await gpu.pipelines.settled();
     },
     close() {
       fast.settle();
@@ -228,5 +235,9 @@ function backend(gpu: Gpu, info: BackendInfo): Backend {
       ]),
     ),
     memory: (): MemoryReport => gpu.memory.report(),
+    record(calls) {
+      const recording = gpu.record(calls);
+      return { run: () => gpu.replay(recording), dispose: () => gpu.forget(recording) };
+    },
   };
 }

@@ -22,6 +22,17 @@ export interface Block {
   lastUse: number;
   /** There was no memory for it: it must not be used again. */
   broken: boolean;
+  /** How often it was given back. */
+  given: number;
+  /** Who took it first: it goes back there as long as that is open. */
+  owner: Owner | undefined;
+}
+
+/** Keeps for itself what it took: a recording. */
+export interface Owner {
+  readonly closed: boolean;
+  take(bytes: number): Block | undefined;
+  give(block: Block): void;
 }
 
 /** GPUBufferUsage: the numbers, since Node has no such global. */
@@ -67,6 +78,8 @@ export class DeviceMemory {
   #nextId = 1;
   /** Buffers that were ever made on the device. */
   created = 0;
+  /** Takes what is taken, while a step is recorded. */
+  owner: Owner | undefined;
 
   constructor(device: GPUDevice, options: MemoryOptions) {
     this.#device = device;
@@ -98,6 +111,14 @@ export class DeviceMemory {
 
   /** A block of exactly a size class's bytes that no tensor owns. `what` is for the message if there is none. */
   take(bytes: number, what: string): Block {
+    const mine = this.owner?.take(bytes);
+    if (mine) return mine;
+    const block = this.#take(bytes, what);
+    block.owner = this.owner;
+    return block;
+  }
+
+  #take(bytes: number, what: string): Block {
     const waiting = this.#free.get(bytes);
     if (waiting && waiting.length > 0) {
       this.#pooled -= bytes;
@@ -111,7 +132,15 @@ export class DeviceMemory {
     this.created++;
     const create = (): GPUBuffer => this.#device.createBuffer({ size: bytes, usage: STORAGE });
     const gpu = watch(create, what, () => this.#discard(block));
-    const block: Block = { id: this.#nextId++, gpu, bytes, lastUse: 0, broken: false };
+    const block: Block = {
+      id: this.#nextId++,
+      gpu,
+      bytes,
+      lastUse: 0,
+      broken: false,
+      given: 0,
+      owner: undefined,
+    };
     return block;
   }
 
@@ -126,6 +155,8 @@ export class DeviceMemory {
   }
 
   give(block: Block): void {
+    block.given++;
+    if (block.owner && !block.owner.closed && !block.broken) return block.owner.give(block);
     if (block.broken) return this.#options.retire(block);
     if (this.#pooled + block.bytes > this.#options.budget) this.trim(this.#options.budget / 2);
     let waiting = this.#free.get(block.bytes);

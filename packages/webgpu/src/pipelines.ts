@@ -38,9 +38,12 @@ export class Pipelines {
   get created(): number {
     return this.#pipelines.size;
   }
-  /** Resolves when all are compiled. */
+  /** Resolves when all are compiled. @throws the first failure. */
   async settled(): Promise<void> {
-    await Promise.all([...this.#pipelines.values()].map(async (p) => p.settled));
+    const all = [...this.#pipelines.values()];
+    await Promise.all(all.map(async (p) => p.settled));
+    const { failure } = all.find((p) => p.failure) ?? {};
+    if (failure) throw failure;
   }
 
   of(kernel: Kernel, { constants = {}, T = 'f32' }: Variant = {}): Pipeline {

@@ -10,6 +10,7 @@ import { type Kernel, pack } from './kernel.ts';
 import { type Block, USAGE } from './memory.ts';
 import type { Pipeline } from './pipelines.ts';
 import { Readback } from './readback.ts';
+import type { Recording } from './recording.ts';
 
 /** More dispatches than that are not held back: the device shall work while the host records. */
 const BATCH = 128;
@@ -41,6 +42,10 @@ export class Queue {
   #lost: GpuError | undefined;
   #dispatches = 0;
   #submits = 0;
+  /** Notes what is enqueued, while a step is recorded. */
+  recording: Recording | undefined;
+  /** Nothing is computed or copied: a step is warmed up. */
+  dry = false;
   /** What runs now, for faults. */
   place: Place = { op: 'start', path: '', shapes: '' };
 
@@ -72,7 +77,9 @@ export class Queue {
     bindings: readonly Binding[],
     params: P,
     workgroups: readonly [number, number, number],
+    live = false,
   ): void {
+    if (this.dry) return;
     const { uniform } = pipeline.layout;
     if (this.#open.used + uniform > ARENA || this.#open.steps.length >= BATCH) this.flush();
     const batch = this.#open;
@@ -80,22 +87,36 @@ export class Queue {
     pack(kernel, params, batch.view, paramsAt);
     batch.used = Math.ceil((paramsAt + uniform) / this.#alignment) * this.#alignment;
     const group = this.#groups.of(pipeline.layout, bindings);
-    for (const { block } of bindings) block.lastUse = batch.serial;
+    for (const { block } of bindings) this.#uses(block);
+    if (live) this.recording?.holds(kernel as Kernel, params, paramsAt);
     const origin = this.#debug ? new Error('the call that failed') : undefined;
     batch.steps.push({ pipeline, group, paramsAt, workgroups, place: this.place, origin });
     this.#dispatches++;
     if (this.#debug) this.flush();
   }
 
+  /** Copies bytes between two blocks; offsets and length are multiples of 4. */
+  copy(from: Block, fromByte: number, to: Block, toByte: number, bytes: number): void {
+    if (this.dry) return;
+    this.#uses(from);
+    this.#uses(to);
+    this.#open.steps.push({ from: from.gpu, fromByte, to: to.gpu, toByte, bytes });
+  }
+
+  #uses(block: Block): void {
+    block.lastUse = this.#open.serial;
+    this.recording?.use(block);
+  }
+
   /** `data` is the caller's again at once. Offset and length are multiples of 4. */
   write(block: Block, data: Uint8Array<ArrayBuffer>, at: number): void {
     if (this.#lost) return;
-    if (block.lastUse <= this.#submitted) {
+    if (block.lastUse <= this.#submitted && !this.recording) {
       this.#device.queue.writeBuffer(block.gpu, at, data);
       return;
     }
     if (block.lastUse === this.#open.serial && this.#open.steps.length > 0) this.flush();
-    block.lastUse = this.#open.serial;
+    this.#uses(block);
     this.#open.writes.push({ to: block.gpu, at, data: data.slice() });
   }
 
@@ -165,7 +186,18 @@ export class Queue {
   flush(): void {
     if (this.#open.empty) return;
     this.#waiting.push(this.#open);
+    this.recording?.add(this.#open);
     this.#open = new Batch(this.#open.serial + 1, this.#arenas.pop());
+    this.pump();
+  }
+
+  /** Enqueues what was recorded. */
+  replay(recording: Recording): void {
+    this.flush();
+    const batches = recording.again(this.#open.serial, this.#waiting.length > 0);
+    this.#waiting.push(...batches);
+    this.#open = new Batch(this.#open.serial + batches.length, this.#open.arena);
+    this.#dispatches += recording.dispatches;
     this.pump();
   }
 
@@ -191,7 +223,7 @@ export class Queue {
     device.queue.submit([encode(device, steps)]);
     this.#submits++;
     this.#submitted = batch.serial;
-    this.#arenas.push(batch.arena);
+    if (!batch.lent) this.#arenas.push(batch.arena);
     for (const buffer of batch.retired) buffer.destroy();
     const before = this.#checked;
     this.#checked = batch.done;

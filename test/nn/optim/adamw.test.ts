@@ -1,4 +1,4 @@
-import { expand, isTensor, tensor, type Tensor } from '@bax/core';
+import { copyAlike, expand, isTensor, mul, tensor, type Tensor } from '@bax/core';
 import { adamW, openSafetensors } from '@bax/nn';
 import { openFolder } from '@bax/nn/node';
 import fc from 'fast-check';
@@ -188,13 +188,28 @@ describe('a step', () => {
     fc.assert(property);
   });
 
-  it('is one map for each parameter, and the same one at every step', () => {
-    const params = [f32([1, 2]), tensor([[3]])];
-    const optimizer = adamW(params);
+  it('is one map for all parameters of equal settings, and the same one at every step', () => {
+    const params = [f32([1, 2]), tensor([[3]]), f32([4])];
+    const optimizer = adamW([{ params: params.slice(0, 2) }, { params: params.slice(2), lrRatio: 2 }]);
+    const grads = (t: number): Tensor[] => copyAlike([f32([t, 1]), tensor([[t]]), f32([t])], params);
+    const steps = Array.from({ length: 5 }, (_, i) => grads(i + 1));
     maps.length = 0;
-    for (let t = 1; t <= 5; t++) optimizer.step([f32([t, 1]), tensor([[t]])], 0.1 / t);
-    expect(maps).toHaveLength(5 * params.length);
+    steps.forEach((g, i) => optimizer.step(g, 0.1 / (i + 1)));
+    expect(maps).toHaveLength(5 * 2);
     expect(new Set(maps).size).toBe(1);
+  });
+
+  it('P51: lays gradients beside each other that do not lie so, and gives the bits of a step for each parameter', () => {
+    const start = (): Tensor[] => [f32([1, 2, 3]), f32([-4]), tensor([[0.5, 6], [7, -8]])]; // prettier-ignore
+    const [together, alone] = [start(), start()];
+    const one = adamW(together);
+    const each = alone.map((p) => adamW([p]));
+    for (let t = 1; t <= 3; t++) {
+      const grads = start().map((g) => mul(g, 1 / t));
+      one.step(grads);
+      each.forEach((optimizer, i) => optimizer.step([grads[i]]));
+    }
+    expect(together.map(values)).toEqual(alone.map(values));
   });
 
   it('takes gradients and parameters that are views', () => {

@@ -172,6 +172,7 @@ export const concatOp: Op<{ axis: number }> = defineOp({
     const start = x.slice(0, index).reduce((n, t) => n + t.shape[axis]!, 0);
     return slice(g, axis, start, start + x[index]!.shape[axis]!);
   },
+  fused: 'concat',
 });
 
 /** Tensors of the same shape, but along `axis`, one after the other along it. */

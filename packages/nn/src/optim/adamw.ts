@@ -23,8 +23,8 @@ export interface AdamWOptions {
  *     θ ← θ − η/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
  *
  * So that with a constant g every step is −ηg/(|g| + ε): Adam's steps have the size of η, whatever that of g.
- * State: `exp_avg` (m) and `exp_avg_sq` (v), twice the parameters' bytes. One call of the device for each
- * parameter. https://arxiv.org/abs/1711.05101 algorithm 2,
+ * State: `exp_avg` (m) and `exp_avg_sq` (v), twice the parameters' bytes. One call of the device for all
+ * parameters that share their settings. https://arxiv.org/abs/1711.05101 algorithm 2,
  * https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
  * @throws if lr, λ < 0, β outside of [0, 1), ε ≤ 0, or a parameter cannot be trained.
  */
@@ -51,9 +51,12 @@ export function adamW(params: Params | readonly ParamGroup[], options: AdamWOpti
       weightDecay,
       decay: options.decay,
       state: ['exp_avg', 'exp_avg_sq'],
-      update({ param, weightDecay }, grad, state, lr, t) {
-        // What changes from step to step is computed in f64 and passed as numbers: the kernel stays.
-        const scalars = [1 - lr * weightDecay, lr / (1 - beta1 ** t), Math.sqrt(1 - beta2 ** t)];
+      scalars: ({ lr, weightDecay, t }) => [
+        1 - lr * weightDecay,
+        lr / (1 - beta1 ** t),
+        Math.sqrt(1 - beta2 ** t),
+      ],
+      update(param, grad, state, scalars) {
         update([next, mean, square], [param, grad, ...state], [param, ...state], scalars);
       },
     },

@@ -1,4 +1,6 @@
-import { add, BaxError, div, le, mul, noGrad, scope, sqrt, stack, sum, where, type Tensor } from '@bax/core';
+import {
+  add, BaxError, div, le, mapRuns, mul, noGrad, runsOf, scope, sqrt, stack, sum, where, type Tensor,
+} from '@bax/core'; // prettier-ignore
 
 /**
  * The norm of all gradients as one vector, ‖g‖ = √Σᵢ Σ gᵢ²; a scalar on their device. NaN or infinite if an
@@ -9,7 +11,7 @@ import { add, BaxError, div, le, mul, noGrad, scope, sqrt, stack, sum, where, ty
 export function gradNorm(grads: readonly Tensor[]): Tensor {
   if (grads.length === 0) throw new BaxError('gradNorm: there are no gradients');
   const square = (g: Tensor): Tensor => scope(() => sum(mul(g, g)));
-  return scope(() => noGrad(() => sqrt(sum(stack(grads.map(square))))));
+  return scope(() => noGrad(() => sqrt(sum(stack(runsOf(grads).map(({ tensors: [g] }) => square(g!)))))));
 }
 
 /**
@@ -28,7 +30,7 @@ export function clipGradNorm(grads: readonly Tensor[], maxNorm: number): { grads
       // ∞ · 0 is NaN, where maxNorm / ∞ alone would be 0.
       const shrink = add(div(maxNorm, norm), mul(norm, 0));
       const factor = where(le(norm, maxNorm), 1, shrink); // exactly 1, not a quotient that a device may round
-      return { grads: grads.map((g) => mul(g, factor)), norm };
+      return { grads: mapRuns([grads], (g) => mul(g!, factor)), norm };
     }),
   );
 }

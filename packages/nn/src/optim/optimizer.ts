@@ -1,4 +1,6 @@
-import { assign, BaxError, keep, sameShape, showShape, zeros, type Tensor } from '@bax/core';
+import {
+  assign, BaxError, copyAlike, keep, moveTogether, onReplay, runsOf, sameShape, scope, showShape, zeros, type Tensor,
+} from '@bax/core'; // prettier-ignore
 import { atLeast0, slotsOf, type Decay, type ParamGroup, type Params, type Slot } from './params.ts';
 
 /**
@@ -14,11 +16,11 @@ export interface Optimizer {
   readonly stepCount: number;
   /**
    * One step along `grads[i]` of params[i]'s shape and dtype; frees nothing. With an lr of 0 the parameters
-   * keep their bits.
+   * keep their bits. A recorded step (`record`) asks an lr that is a function again at each replay.
    * @throws if a gradient does not fit its parameter or `lr` is not a finite number from 0; then nothing was
    * changed.
    */
-  step(grads: readonly Tensor[], lr?: number): void;
+  step(grads: readonly Tensor[], lr?: number | (() => number)): void;
   /**
    * The state under the names a checkpoint gives it, `<parameter>.<kind>`. The optimiser's own tensors: read
    * them, do not free them. With `stepCount` and the parameters they are all that a training run needs to go
@@ -43,14 +45,26 @@ export interface OptimizerRule {
   readonly decay?: Decay | undefined;
   /** The kinds of state, each a tensor of its parameter's shape that starts at 0. */
   readonly state: readonly string[];
+  /** The numbers that `update` needs, computed in f64: they change from step to step, the kernel stays. */
+  scalars(at: UpdateSettings): readonly number[];
   /**
-   * Changes `slot.param` and its state in place; `lr` has the slot's ratio in it, `t` counts steps from 1.
+   * Changes a parameter and its state in place, element by element: what it is given may be many parameters, laid
+   * side by side.
    */
-  update(slot: Slot, grad: Tensor, state: readonly Tensor[], lr: number, t: number): void;
+  update(param: Tensor, grad: Tensor, state: readonly Tensor[], scalars: ArrayLike<number>): void;
+}
+
+export interface UpdateSettings {
+  /** The step's, times the group's ratio. */
+  readonly lr: number;
+  readonly weightDecay: number;
+  /** Counts steps from 1. */
+  readonly t: number;
 }
 
 /**
- * An optimiser from its rule: checks, state and checkpoints are the same for all.
+ * An optimiser from its rule: checks, state and checkpoints are the same for all. Parameters that share their
+ * settings are moved together (`moveTogether`), so that a step is a few calls of the device.
  * @throws if a setting is not a finite number from 0, or a parameter cannot be trained: it is no float, it is
  * the result of a recorded op, it is given twice, or there is none.
  */
@@ -59,14 +73,20 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
   atLeast0(by, 'lr', rule.lr);
   const slots = slotsOf(by, given, rule.weightDecay, rule.decay);
   const params = slots.map((slot) => slot.param);
-  const states = params.map((p) =>
-    rule.state.map(() => keep(zeros(p.shape, { dtype: p.dtype, backend: p.backend }))),
+  const states = rule.state.map(() =>
+    params.map((p) => keep(zeros(p.shape, { dtype: p.dtype, backend: p.backend }))),
   );
   const named = new Map(
     slots.flatMap(({ name }, i) =>
-      rule.state.map((kind, k): [string, Tensor] => [`${name}.${kind}`, states[i]![k]!]),
+      rule.state.map((kind, k): [string, Tensor] => [`${name}.${kind}`, states[k]![i]!]),
     ),
   );
+  const groups = groupsOf(slots).map((group) => {
+    const { length } = rule.scalars({ lr: rule.lr, weightDecay: group.weightDecay, t: 1 });
+    return { ...group, scalars: new Float64Array(length) };
+  });
+  for (const { members } of groups)
+    for (const list of [params, ...states]) moveTogether(members.map((i) => list[i]!));
   let stepCount = 0;
 
   return {
@@ -76,12 +96,30 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
       return stepCount;
     },
     step(grads, lr = rule.lr) {
-      atLeast0(by, 'lr', lr);
+      const rate = typeof lr === 'function' ? lr : () => lr;
+      atLeast0(by, 'lr', rate());
       if (grads.length !== slots.length)
         throw new BaxError(`${by}: got ${grads.length} gradients for ${slots.length} parameters`);
       slots.forEach(({ name, param }, i) => mustFit(by, `the gradient of '${name}'`, grads[i]!, param));
-      stepCount++;
-      slots.forEach((slot, i) => rule.update(slot, grads[i]!, states[i]!, lr * slot.lrRatio, stepCount));
+      const next = (): void => {
+        const lr = atLeast0(by, 'lr', rate());
+        const t = ++stepCount;
+        for (const { lrRatio, weightDecay, scalars } of groups)
+          scalars.set(rule.scalars({ lr: lr * lrRatio, weightDecay, t }));
+      };
+      next();
+      onReplay(next);
+      scope(() => {
+        const laid =
+          runsOf(params, grads).length === runsOf(params).length ? grads : copyAlike(grads, params);
+        for (const { members, scalars } of groups) {
+          const lists = [params, laid, ...states].map((list) => members.map((i) => list[i]!));
+          for (const { tensors } of runsOf(...lists)) {
+            const [param, grad, ...state] = tensors;
+            rule.update(param!, grad!, state, scalars);
+          }
+        }
+      });
     },
     stateTensors: () => new Map(named),
     load(state, count) {
@@ -104,6 +142,18 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
       for (const own of named.values()) own.dispose(`by ${by}'s dispose()`);
     },
   };
+}
+
+/** The slots that share their settings, by index. */
+function groupsOf(slots: readonly Slot[]): { members: number[]; lrRatio: number; weightDecay: number }[] {
+  const groups = new Map<string, { members: number[]; lrRatio: number; weightDecay: number }>();
+  slots.forEach(({ lrRatio, weightDecay }, i) => {
+    const key = `${lrRatio} ${weightDecay}`;
+    const group = groups.get(key);
+    if (group) group.members.push(i);
+    else groups.set(key, { members: [i], lrRatio, weightDecay });
+  });
+  return [...groups.values()];
 }
 
 function mustFit(by: string, what: string, t: Tensor, own: Tensor): void {

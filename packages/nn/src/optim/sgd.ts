@@ -46,10 +46,10 @@ export function sgd(params: Params | readonly ParamGroup[], options: SgdOptions 
       weightDecay,
       decay: options.decay,
       state: momentum === 0 ? [] : ['momentum_buffer'],
-      update(slot, grad, [buffer], lr) {
-        const { param } = slot;
-        if (buffer) update(heavy, [param, grad, buffer], [param, buffer], [lr, slot.weightDecay]);
-        else update(plain, [param, grad], [param], [lr, slot.weightDecay]);
+      scalars: ({ lr, weightDecay }) => [lr, weightDecay],
+      update(param, grad, [buffer], scalars) {
+        if (buffer) update(heavy, [param, grad, buffer], [param, buffer], scalars);
+        else update(plain, [param, grad], [param], scalars);
       },
     },
     params,

@@ -25,7 +25,7 @@ const F32 = 4;
 const FEW_ROWS = 16;
 /** With so few (generation) it is never packed, not even if it stays the same: each element is used too rarely. */
 const VERY_FEW_ROWS = 4;
-/** Matrices of one buffer of which a packed copy may be kept: a weight has two, its transpose being one. */
+/** How often a buffer's elements may be kept packed: a weight is so twice, its transpose being one. */
 const MOST_COPIES = 4;
 /** The most that one thread packs for a product of its own; above, the products come one after the other. */
 const MOST_PACKED = 2 ** 22;
@@ -187,7 +187,8 @@ function packOf(memory: LinearMemory, b: View): { pack: Pack; known: boolean } {
   const known = buffer.packs?.find((pack) => pack.key === key);
   if (known) return { pack: known, known: true };
   const pack: Pack = { key, address: 0, block: 0 };
-  if ((buffer.packs ??= []).push(pack) > MOST_COPIES) memory.dropOldestPack(buffer);
+  const most = MOST_COPIES * Math.ceil(buffer.length / sizeOf(b.shape.slice(-2))); // a buffer may hold many weights
+  if ((buffer.packs ??= []).push(pack) > most) memory.dropOldestPack(buffer);
   return { pack, known: false };
 }
 

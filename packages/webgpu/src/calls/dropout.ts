@@ -19,20 +19,15 @@ export const dropout = (gpu: Gpu): Record<string, FusedKernel> => ({
       const [from, to] = [gpu.bind(source), gpu.bind(y)];
       const count = Math.ceil(n / 4);
       gpu.about(x);
-      gpu.run(
-        kernel,
-        { constants: { SIZE } },
-        [from, to],
-        {
-          key,
-          count,
-          least: Math.round(p * 2 ** 24),
-          scale: 1 / (1 - p),
-          x: from.base / 4,
-          y: to.base / 4,
-        },
-        Math.ceil(count / SIZE),
-      );
+      const params = {
+        key,
+        count,
+        least: Math.round(p * 2 ** 24),
+        scale: 1 / (1 - p),
+        x: from.base / 4,
+        y: to.base / 4,
+      };
+      gpu.run(kernel, { constants: { SIZE } }, [from, to], params, Math.ceil(count / SIZE), true); // the key
     });
     return true;
   },

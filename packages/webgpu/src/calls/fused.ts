@@ -1,6 +1,7 @@
 import type { FusedKernel } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
 import { attention } from './attention.ts';
+import { concat } from './concat.ts';
 import { crossEntropy } from './cross-entropy.ts';
 import { dropout } from './dropout.ts';
 import { linear, loraLinear } from './linear.ts';
@@ -16,4 +17,5 @@ export const fused = (gpu: Gpu): Readonly<Record<string, FusedKernel>> => ({
   ...crossEntropy(gpu),
   ...dropout(gpu),
   ...attention(gpu),
+  ...concat(gpu),
 });

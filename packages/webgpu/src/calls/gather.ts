@@ -1,6 +1,7 @@
 /** Rows of tables. Indices that the host wrote are checked here, before anything runs; the others on the device. */
 import { bytesOf, collapse, offsetsOf, rowMajor, sizeOf, type View } from '@bax/core';
-import { badIndex, type Gpu } from '../gpu.ts';
+import type { Gpu } from '../gpu.ts';
+import { badIndex } from '../index-call.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
 import {
   gather as gatherKernel,
@@ -16,8 +17,9 @@ const SIZE = 64;
 /** Axes of the index, and of a row, that a kernel walks. */
 const AXES = 3;
 
-/** The values of an index that the host wrote, in their order; undefined if the device made it. */
-function knownIndex({ buffer, shape, strides, offset }: View): Int32Array | undefined {
+/** The values of an index that the host wrote, in their order; undefined if the device made it, or it will change. */
+function knownIndex(gpu: Gpu, { buffer, shape, strides, offset }: View): Int32Array | undefined {
+  if (gpu.queue.recording) return undefined;
   const { known } = buffer as GpuTensorBuffer;
   return known && offsetsOf(shape, strides, offset).map((at) => known[at]);
 }
@@ -45,7 +47,7 @@ function axesOf(table: View, index: View, rows: View): Axes | undefined {
 /** out[...i, ...rest] = table[index[...i], ...rest]. */
 export function gather(gpu: Gpu, table: View, index: View, out: View): void {
   const count = sizeOf(out.shape);
-  const known = knownIndex(index);
+  const known = knownIndex(gpu, index);
   if (known) checkKnown('gather', known, table.shape[0]);
   if (count === 0) return;
   const { type } = out.buffer;
@@ -115,7 +117,7 @@ function gatherDirectly(gpu: Gpu, axes: Axes, table: View, index: View, out: Vie
 
 /** table[index[...i], ...rest] += rows[...i, ...rest], in the order of the indices. */
 export function scatterAdd(gpu: Gpu, index: View, rows: View, table: View): void {
-  const known = knownIndex(index);
+  const known = knownIndex(gpu, index);
   if (known) checkKnown('scatterAdd', known, table.shape[0]);
   if (sizeOf(rows.shape) === 0) return;
   const axes = axesOf(table, index, rows);

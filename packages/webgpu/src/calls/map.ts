@@ -83,10 +83,13 @@ export function map(
     params[`offset${i}`] = bounds[i].base;
     if (operands[i].step === 'any') params[`step${i}`] = strides[i][0];
   }
-  for (let i = 0; i < fn.scalars; i++) params[`s${i}`] = scalars[i];
+  const live = gpu.queue.recording !== undefined && ArrayBuffer.isView(scalars);
+  for (let i = 0; i < fn.scalars; i++)
+    if (live) Object.defineProperty(params, `s${i}`, { get: () => scalars[i] });
+    else params[`s${i}`] = scalars[i];
   extraScalars(fn).forEach((value, i) => (params[`s${fn.scalars + i}`] = value));
   gpu.about(...views);
-  gpu.run(kernel, {}, slots, params, Math.ceil(threads / WORKGROUP));
+  gpu.run(kernel, {}, slots, params, Math.ceil(threads / WORKGROUP), live);
 }
 
 const stepOf = (stride: number, output: boolean): Step =>

@@ -15,6 +15,6 @@ export function random(gpu: Gpu, key: Uint32Array, out: View): void {
     const words = Math.min(most, count - first);
     const to = gpu.bind({ ...out, shape: [words], strides: [1], offset: out.offset + first });
     const params = { key, block: first / 2, count: words, at: to.base };
-    gpu.run(kernel, { constants: { SIZE } }, [to], params, Math.ceil(words / 2 / SIZE));
+    gpu.run(kernel, { constants: { SIZE } }, [to], params, Math.ceil(words / 2 / SIZE), true); // the key
   }
 }

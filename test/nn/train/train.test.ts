@@ -23,7 +23,7 @@ import {
 } from '@bax/nn';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { allValues, f32, f64, freshBackend, values } from './optim/support.ts';
+import { allValues, f32, f64, freshBackend, values } from '../optim/support.ts';
 
 let { backend } = freshBackend();
 beforeEach(() => ({ backend } = freshBackend()));

@@ -1,0 +1,243 @@
+/** Recorded steps: made again, they give the bits of the step itself. And dry runs, which give none. */
+import {
+  add, assign, type Backend, dropout, foldIn, full, gather, grad, type Key, key, keep, mean, mul, record, scope,
+  setBackend, sub, sum, type Tensor, tensor, valueAndGrad, zeros,
+} from '@bax/core'; // prettier-ignore
+import { cpu } from '@bax/cpu';
+import { adamW, attachLora, createGpt2, gpt2Config, type Optimizer, planLora } from '@bax/nn';
+import { webgpu, type WebGpuBackend } from '@bax/webgpu';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { anyAdapter } from '../support/backends.ts';
+
+let gpu: WebGpuBackend;
+beforeAll(async () => (gpu = await webgpu(anyAdapter)));
+afterAll(() => gpu.close());
+
+const f32 = (values: number[], backend: Backend): Tensor => tensor(values, { backend });
+const valuesOf = async (t: Tensor): Promise<number[]> => [...(await t.data())];
+
+const config = gpt2Config({
+  n_layer: 2, n_embd: 32, n_head: 2, n_positions: 16, vocab_size: 32, bos_token_id: null, eos_token_id: null,
+}); // prettier-ignore
+
+/** Everything that a training step has: embeddings, dropout, LoRA, AdamW with a schedule. */
+function training(backend: Backend) {
+  setBackend(backend);
+  const model = createGpt2({ ...config, resid_pdrop: 0.1, embd_pdrop: 0.1 }, { key: key(1) });
+  const plan = planLora(model, { targets: ['c_attn', 'c_fc'], r: 4, alpha: 8, dropout: 0.2 });
+  const lora = attachLora(model, plan, { key: key(2) });
+  const [wte] = [...model.namedParameters()].find(([name]) => name.endsWith('wte.weight'))!.slice(1) as [
+    Tensor,
+  ];
+  const params = [...lora.parameters().values(), wte];
+  const optimizer = adamW(params, { lr: 0.01 });
+  const [ids, targets] = [0, 1].map(() => keep(zeros([2, 16], { dtype: 'i32' })));
+  const stepKey = new Uint32Array(2);
+  const at = { lr: 0 };
+  const step = (): Tensor =>
+    scope(() => {
+      const { value, grads } = valueAndGrad(
+        () => lora.model.loss(ids, targets, { key: foldIn(stepKey, 'step') }),
+        params,
+      );
+      optimizer.step(grads, () => at.lr);
+      return value;
+    });
+  const feed = (n: number): void => {
+    const line = Int32Array.from({ length: 33 }, (_, i) => (i * i + 5 * n * i + n) % 32);
+    scope(() => {
+      assign(ids, tensor(line.slice(0, 32), { shape: [2, 16] }));
+      assign(targets, tensor(line.slice(1), { shape: [2, 16] }));
+    });
+    stepKey.set(foldIn(key(7), n) as Key);
+    at.lr = 0.01 / (n + 1);
+  };
+  return { params, optimizer, step, feed };
+}
+
+async function after(
+  steps: number,
+  backend: Backend,
+  replayed: boolean,
+): Promise<{ losses: number[]; params: number[][]; state: number[][]; optimizer: Optimizer }> {
+  const { params, optimizer, step, feed } = training(backend);
+  const losses: number[] = [];
+  feed(0);
+  const replay = replayed ? record(backend, step) : undefined;
+  for (let n = 0; n < steps; n++) {
+    feed(n);
+    if (replay && n > 0) replay.run();
+    const loss = replay ? replay.result : step();
+    losses.push(await loss.item());
+    if (!replay) loss.dispose();
+  }
+  const state = await Promise.all([...optimizer.stateTensors().values()].map(valuesOf));
+  return { losses, params: await Promise.all(params.map(valuesOf)), state, optimizer };
+}
+
+describe('a recorded training step', () => {
+  it('gives the bits of the step itself, with other batches, keys and learning rates', async () => {
+    const [eager, replayed] = [await after(6, gpu, false), await after(6, gpu, true)];
+    expect(new Set(eager.losses).size).toBe(6);
+    expect(replayed.losses).toEqual(eager.losses);
+    expect(replayed.params).toEqual(eager.params);
+    expect(replayed.state).toEqual(eager.state);
+    expect(replayed.optimizer.stepCount).toBe(6);
+  }, 120_000);
+
+  it('so it does on a backend that runs the step again', async () => {
+    const [eager, replayed] = [await after(3, cpu(), false), await after(3, cpu(), true)];
+    expect(replayed.losses).toEqual(eager.losses);
+    expect(replayed.params).toEqual(eager.params);
+    expect(replayed.optimizer.stepCount).toBe(3);
+  });
+
+  it('makes nothing, and no call of the step', async () => {
+    const { step, feed } = training(gpu);
+    let calls = 0;
+    feed(0);
+    const replay = record(gpu, () => (calls++, step()));
+    await replay.result.item();
+    replay.run();
+    await replay.result.item();
+    const [counts, memory] = [gpu.counts(), gpu.memory()];
+    for (let i = 0; i < 5; i++) replay.run();
+    await replay.result.item();
+    const made = gpu.counts();
+    expect(made.dispatches - counts.dispatches).toBeGreaterThan(5 * 50);
+    expect({ ...made, dispatches: 0, submits: 0 }).toEqual({ ...counts, dispatches: 0, submits: 0 });
+    expect(gpu.memory()).toEqual(memory);
+    expect(calls).toBe(1);
+    const { live } = gpu.memory();
+    replay.dispose();
+    expect(gpu.memory().live).toBeLessThan(live);
+  });
+});
+
+describe('its memory', () => {
+  it('is nobody else’s: what is computed in between does not disturb it, nor it that', async () => {
+    const x = keep(f32([1, 2, 3, 4], gpu));
+    const replay = record(gpu, () => mul(add(x, 1), mul(x, 2)));
+    const between = Array.from({ length: 40 }, (_, i) => full([4], i, { backend: gpu }));
+    assign(x, f32([5, 6, 7, 8], gpu));
+    replay.run();
+    expect(await valuesOf(replay.result)).toEqual([60, 84, 112, 144]);
+    const values = await Promise.all(between.map(valuesOf));
+    expect(values).toEqual(between.map((_, i) => [i, i, i, i]));
+    replay.dispose();
+    expect(() => replay.run()).toThrow('replay: this step was disposed of; record it again');
+  });
+
+  it('a result that was disposed of does not become somebody else’s', async () => {
+    const x = keep(f32([1, 2], gpu));
+    const replay = record(gpu, () => [mul(x, 2), add(x, 1)]);
+    replay.result[0].dispose();
+    const others = Array.from({ length: 20 }, () => full([2], 9, { backend: gpu }));
+    replay.run();
+    for (const t of others) expect(await valuesOf(t)).toEqual([9, 9]);
+    expect(await valuesOf(replay.result[1])).toEqual([2, 3]);
+    replay.dispose();
+  });
+
+  it('that was there before and was freed since is missed', () => {
+    const x = f32([1, 2], gpu);
+    const replay = record(gpu, () => mul(x, 2));
+    x.dispose();
+    expect(() => replay.run()).toThrow(
+      'replay: memory that the recorded step uses was freed since; record it again, or keep what it works on',
+    );
+    replay.dispose();
+  });
+});
+
+it('a tape that needs what a replay changed says so', () => {
+  const [w, x] = [f32([1, 2], gpu), f32([3, 4], gpu)];
+  w.requiresGrad = true;
+  const replay = record(gpu, () => void assign(w, x));
+  const loss = sum(mul(w, w));
+  replay.run();
+  expect(() => grad(loss, [w])).toThrow('was changed in place after it was used');
+  replay.dispose();
+});
+
+it('indices of a replay are checked on the device', async () => {
+  const table = keep(tensor([[1, 2], [3, 4]], { backend: gpu })); // prettier-ignore
+  const index = keep(tensor([1, 0], { dtype: 'i32', backend: gpu }));
+  const replay = record(gpu, () => gather(table, index));
+  expect(await valuesOf(replay.result)).toEqual([3, 4, 1, 2]);
+  assign(index, tensor([0, 5], { dtype: 'i32', backend: gpu }));
+  replay.run();
+  await expect(replay.result.data()).rejects.toThrow(
+    "gather: index 5 at position 1 is outside the table's 2 rows",
+  );
+  assign(index, tensor([0, 0], { dtype: 'i32', backend: gpu }));
+  replay.run();
+  expect(await valuesOf(replay.result)).toEqual([1, 2, 1, 2]);
+  replay.dispose();
+});
+
+it('replays that follow at once, while kernels compile, each have their own scalars', async () => {
+  const fresh = await webgpu(anyAdapter);
+  const p = keep(f32([0], fresh));
+  const optimizer = adamW([p], { lr: 1, weightDecay: 0 });
+  const g = keep(f32([1], fresh));
+  let lr = 1;
+  const replay = record(fresh, () => optimizer.step([g], () => lr));
+  for (const next of [10, 100]) {
+    lr = next;
+    replay.run();
+  }
+  expect((await p.data())[0]).toBeCloseTo(-111, 2); // with a constant gradient each step is −η
+  fresh.close();
+});
+
+it('steps are recorded one at a time, and not if they fail', async () => {
+  const x = keep(f32([1], gpu));
+  expect(() => record(gpu, () => record(gpu, () => mul(x, 2)))).toThrow(
+    'record: a step is being recorded already',
+  );
+  expect(() => record(gpu, async () => Promise.resolve(1))).toThrow('a scope is synchronous');
+  const replay = record(gpu, () => dropout(x, { p: 0.5, key: key(3) }));
+  replay.run();
+  expect([0, 2]).toContain(await replay.result.item());
+  replay.dispose();
+});
+
+describe('warmUp', () => {
+  it('compiles what a step needs, and computes nothing', async () => {
+    const fresh = await webgpu(anyAdapter);
+    const { params, step, feed } = training(fresh);
+    feed(0);
+    const before = await Promise.all(params.map(valuesOf));
+    await fresh.warmUp(step);
+    expect(await Promise.all(params.map(valuesOf))).toEqual(before);
+    const { pipelines } = fresh.counts();
+    expect(pipelines).toBeGreaterThan(20);
+    // The first real step, on constants that the dry run made, is that of a backend that was never warmed up.
+    step().dispose();
+    expect(fresh.counts().pipelines).toBe(pipelines);
+    const cold = training(gpu);
+    cold.feed(0);
+    cold.optimizer.step(
+      cold.params.map((p) => zerosLike(p)),
+      0,
+    ); // as the dry run counted a step
+    cold.step().dispose();
+    expect(await Promise.all(params.map(valuesOf))).toEqual(await Promise.all(cold.params.map(valuesOf)));
+    fresh.close();
+  }, 60_000);
+
+  it('leaves no tensors behind, and is refused a step that waits', async () => {
+    const fresh = await webgpu(anyAdapter);
+    const x = keep(f32([1, 2], fresh));
+    const { live } = fresh.memory();
+    await fresh.warmUp(() => mean(sub(x, 1)));
+    expect(fresh.memory().live).toBe(live);
+    await expect(fresh.warmUp(async () => Promise.resolve())).rejects.toThrow(
+      'warmUp: the step is synchronous',
+    );
+    expect(await valuesOf(add(x, 1))).toEqual([2, 3]);
+    fresh.close();
+  });
+});
+const zerosLike = (t: Tensor): Tensor => zeros(t.shape, { backend: t.backend });
