@@ -84,16 +84,17 @@ describe('moveTogether', () => {
   });
 
   it('does not trouble a tape that was recorded before', () => {
-    const [a, b] = [f32([2, 3]), f32([5, 7])];
+    const [a, b, c] = [f32([2, 3]), f32([5, 7]), f32([1, 1])];
     assign(a, f32([2, 3]));
-    assign(b, f32([5, 7]));
-    for (const t of [a, b]) t.requiresGrad = true;
-    const loss = sum(mul(a, b));
-    moveTogether([a, b]);
+    assign(b, f32([5, 7])); // changed in place as often as a was; c never was
+    for (const t of [a, b, c]) t.requiresGrad = true;
+    const loss = sum(mul(mul(a, b), c));
+    moveTogether([c, a, b]);
     expect(memories([a, b])).toBe(1);
-    expect(grad(loss, [a, b]).map(valuesOf)).toEqual([
+    expect(grad(loss, [a, b, c]).map(valuesOf)).toEqual([
       [5, 7],
       [2, 3],
+      [10, 21],
     ]);
   });
 

@@ -128,6 +128,40 @@ describe('its memory', () => {
     expect(() => replay.run()).toThrow('replay: this step was disposed of; record it again');
   });
 
+  it('values that the step uploads are uploaded at each run, though their memory was used again', async () => {
+    const x = keep(f32([1, 2, 3, 4], gpu));
+    const replay = record(gpu, () => {
+      const doubled = scope(() => mul(x, tensor([2, 2, 2, 2], { backend: gpu })));
+      return scope(() => Array.from({ length: 6 }, (_, i) => add(doubled, i + 1)));
+    });
+    for (let n = 0; n < 2; n++) {
+      assign(x, f32([n, n, n, n], gpu));
+      replay.run();
+      const want = replay.result.map((_, i) => Array.from({ length: 4 }, () => 2 * n + i + 1));
+      expect(await Promise.all(replay.result.map(valuesOf))).toEqual(want);
+    }
+    replay.dispose();
+  });
+
+  it('goes back when the recording is disposed of', async () => {
+    const fresh = await webgpu(anyAdapter);
+    const x = keep(full([3000], 1, { backend: fresh }));
+    const made: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const replay = record(fresh, () =>
+        mul(
+          scope(() => add(x, 1)),
+          scope(() => sub(x, 1)),
+        ),
+      );
+      replay.run();
+      replay.dispose();
+      made.push(fresh.counts().buffers);
+    }
+    expect(made[3]).toBe(made[0]);
+    fresh.close();
+  });
+
   it('a result that was disposed of does not become somebody else’s', async () => {
     const x = keep(f32([1, 2], gpu));
     const replay = record(gpu, () => [mul(x, 2), add(x, 1)]);

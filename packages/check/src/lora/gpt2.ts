@@ -34,7 +34,7 @@ export function tinyGpt2({ backend, dtype = 'f32', seed = 0, config = {} }: Tiny
       const values = hostArray(dtype, p.size).map(
         (_: number, i: number) => gain + 0.3 * drawn(seed, path, p.size)[i]!,
       );
-      p.backend.write(p.view.buffer, values);
+      p.backend.write(p.view.buffer, values, p.view.offset);
     }
   return model;
 }
