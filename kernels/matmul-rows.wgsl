@@ -6,6 +6,7 @@
 override SLICES: u32 = 1; // into which the terms are cut: 1, or at least 4
 override COLUMNS: u32 = 64; // threads side by side; SLICES · COLUMNS make a workgroup
 override B_ALONG_K: bool = false; // b's columns lie in one piece, not its rows
+override B_STORAGE: u32 = 0; // 0 f32, 1 f16, 2 bf16; sums are f32
 
 struct Params {
   batch: vec4u, // lengths of the batch's axes, innermost first
@@ -29,12 +30,24 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4u>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
 var<workgroup> sums: array<vec4f, 4 * SLICES * COLUMNS>;
 
+// Four elements of b from 4 · at on: a vector, or half of one where they are narrow.
+fn fourOf(at: u32) -> vec4f {
+  if (B_STORAGE == 0) {
+    return bitcast<vec4f>(b[at]);
+  }
+  let two = b[at / 2];
+  let pairs = select(two.xy, two.zw, at % 2 == 1);
+  if (B_STORAGE == 1) {
+    return vec4f(unpack2x16float(pairs.x), unpack2x16float(pairs.y));
+  }
+  return bitcast<vec4f>(vec4u(pairs.x << 16, pairs.x & 0xffff0000, pairs.y << 16, pairs.y & 0xffff0000));
+}
 fn put(at: u32, column: u32, sum: vec4f) {
   var y = p.scale * sum;
   if (p.biased != 0) {
@@ -74,10 +87,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     var b2: vec4f;
     var b3: vec4f;
     if (B_ALONG_K) {
-      let c0 = b[atB + at];
-      let c1 = b[atB + p.bRow + at];
-      let c2 = b[atB + 2 * p.bRow + at];
-      let c3 = b[atB + 3 * p.bRow + at];
+      let c0 = fourOf(atB + at);
+      let c1 = fourOf(atB + p.bRow + at);
+      let c2 = fourOf(atB + 2 * p.bRow + at);
+      let c3 = fourOf(atB + 3 * p.bRow + at);
       b0 = vec4f(c0.x, c1.x, c2.x, c3.x);
       b1 = vec4f(c0.y, c1.y, c2.y, c3.y);
       b2 = vec4f(c0.z, c1.z, c2.z, c3.z);
@@ -85,10 +98,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     } else {
       // a is 0 beyond its terms; there b's last row stands for those that are not there.
       let end = p.k - 1;
-      b0 = b[atB + k * p.bRow];
-      b1 = b[atB + min(k + 1, end) * p.bRow];
-      b2 = b[atB + min(k + 2, end) * p.bRow];
-      b3 = b[atB + min(k + 3, end) * p.bRow];
+      b0 = fourOf(atB + k * p.bRow);
+      b1 = fourOf(atB + min(k + 1, end) * p.bRow);
+      b2 = fourOf(atB + min(k + 2, end) * p.bRow);
+      b3 = fourOf(atB + min(k + 3, end) * p.bRow);
     }
     let a0 = a[atA.x + at];
     s[0] = fma(vec4f(a0.w), b3, fma(vec4f(a0.z), b2, fma(vec4f(a0.y), b1, fma(vec4f(a0.x), b0, s[0]))));

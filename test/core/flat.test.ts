@@ -39,6 +39,14 @@ describe('moveTogether', () => {
     );
   });
 
+  it('leaves what is held narrow where it is, as it is', () => {
+    const half = tensor([1, 2], { storage: 'f16', backend });
+    const tensors = [f32([3]), half, f32([4])];
+    moveTogether(tensors);
+    expect([half.storage, ...valuesOf(half)]).toEqual(['f16', 1, 2]);
+    expect(memories(tensors)).toBe(2);
+  });
+
   it('is by dtype and backend', () => {
     const other = cpu();
     const tensors = [f32([1]), tensor([2], { dtype: 'f64', backend }), f32([3]), tensor([4], { backend: other }), tensor([5], { dtype: 'f64', backend })]; // prettier-ignore

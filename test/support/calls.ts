@@ -22,6 +22,14 @@ import { runs } from './runs.ts';
 export const everyOp: [string, Op][] = [...ops];
 export const smoothOps: [string, Op][] = everyOp.filter(([, op]) => !op.discrete);
 
+/** Those of which bits may be demanded on integers: the rest divides, or calls a function that each backend has of its own. */
+export const exactOps: ReadonlySet<string> = new Set(
+  `add sub mul neg abs minimum maximum relu where detach randomBits lt le gt
+   ge eq ne castF32 castF64 castI32 copy sum max argmax reshape permute expand slice concat pad matmul linear loraLinear gather scatterAdd`.split(
+    /\s+/,
+  ),
+);
+
 export interface LawOptions extends CallOptions {
   readonly runs: number;
 }

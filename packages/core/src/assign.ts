@@ -4,12 +4,13 @@ import { isRecording, noGrad } from './op.ts';
 import { copy } from './ops/elementwise.ts';
 import { onReplay } from './recording.ts';
 import { sameShape, showShape } from './shape.ts';
-import type { Tensor } from './tensor.ts';
+import { type Tensor, wantWide } from './tensor.ts';
 
 /** @throws unless `target` may be changed in place, and `source` fits it. */
 function check(op: string, target: Tensor, source: Tensor): void {
   target.check(op);
   source.check(op);
+  wantWide(op, target, 'the target');
   if (!sameShape(target.shape, source.shape))
     throw new BaxError(
       `${op}: target ${showShape(target.shape)} and source ${showShape(source.shape)} differ in shape`,
@@ -37,7 +38,7 @@ function check(op: string, target: Tensor, source: Tensor): void {
 /**
  * Changes a tensor in place: a parameter, optimiser state, a cache or a slice of one. Bumps the version that `grad`
  * checks, so that a tape that still needs the old values says so.
- * @throws if shapes, dtypes or backends differ, the target is expanded, or one of them is the result of a recorded op.
+ * @throws if shapes, dtypes or backends differ, the target is held narrow or expanded, or one of them is the result of a recorded op.
  */
 export function assign(target: Tensor, source: Tensor): Tensor {
   check('assign', target, source);

@@ -40,7 +40,7 @@ export interface MatmulOptions {
   readonly accumulate?: boolean;
 }
 
-/** Returns false where it does not take the case; the composed form runs then. */
+/** Returns false where it does not take the case, as a storage of an input that the op `widens`; the composed form runs then. */
 export type FusedKernel = (inputs: readonly View[], outputs: readonly View[], attrs: unknown) => boolean;
 
 export interface RecordedCalls {

@@ -1,10 +1,19 @@
 import type { Backend } from './backend.ts';
-import { hostArray, isFloat, type DType, type TypedArray } from './dtype.ts';
+import {
+  dtypeOf,
+  hostArray,
+  isFloat,
+  type DType,
+  type HalfFloat,
+  type Storage,
+  type TypedArray,
+} from './dtype.ts';
 import { BaxError } from './errors.ts';
 import { scalar, scalarFn } from './expr.ts';
+import { narrowed } from './half.ts';
 import { type Key, key as keyOf, normals, uniforms } from './rng.ts';
 import { rowMajor, showShape, sizeOf, type Shape } from './shape.ts';
-import { alias, empty, keep, type Tensor } from './tensor.ts';
+import { alias, empty, keep, type Tensor, wantWide } from './tensor.ts';
 import { expandView, sliceView } from './view.ts';
 
 let defaultBackend: Backend | undefined;
@@ -29,6 +38,12 @@ export interface CreateOptions {
   readonly backend?: Backend;
   readonly requiresGrad?: boolean;
 }
+export interface TensorOptions extends CreateOptions {
+  /** Default: that of the values. */
+  readonly shape?: Shape;
+  /** How an f32 tensor is held: f16 and bf16 take half the memory, and what is held so is frozen. Default f32. */
+  readonly storage?: 'f32' | HalfFloat;
+}
 export interface RandomOptions extends CreateOptions {
   /** The random key, or a seed. Equal keys give equal numbers on every backend. */
   readonly key: Key | number;
@@ -38,22 +53,24 @@ type Nested = number | readonly Nested[];
 
 /**
  * A tensor from a number, nested arrays, or a flat typed array with `shape`. A typed array's kind gives the dtype
- * unless one is named (Float64Array gives f64, Int32Array i32, all others f32).
- * @throws on ragged arrays, on a shape that does not hold the values, on a non-integer for i32.
+ * unless one is named (Float64Array gives f64, Int32Array i32, all others f32). With a `storage` of f16 or bf16 numbers are
+ * rounded once, to nearest even, and a Uint16Array is its raw patterns.
+ * @throws on ragged arrays, on a shape that does not hold the values, on a non-integer for i32, on a storage of another
+ * dtype, or one that is frozen with requiresGrad.
  */
-export function tensor(
-  values: Nested | TypedArray,
-  options: CreateOptions & { readonly shape?: Shape } = {},
-): Tensor {
+export function tensor(values: Nested | TypedArray, options: TensorOptions = {}): Tensor {
   const typed = ArrayBuffer.isView(values);
-  const dtype =
-    options.dtype ?? (values instanceof Float64Array ? 'f64' : values instanceof Int32Array ? 'i32' : 'f32');
+  checkStorage(options);
+  const half = options.storage === 'f32' ? undefined : options.storage;
+  const kind = values instanceof Float64Array ? 'f64' : values instanceof Int32Array ? 'i32' : 'f32';
+  const dtype = options.dtype ?? (options.storage ? 'f32' : kind);
   const shape = options.shape ?? (typed ? [values.length] : shapeOf(values as Nested));
   checkShape('tensor', shape);
   const flat: ArrayLike<number> = typed ? values : (flatten(values as Nested) as number[]);
   if (flat.length !== sizeOf(shape))
     throw new BaxError(`tensor: shape ${showShape(shape)} holds ${sizeOf(shape)} values, got ${flat.length}`);
-  const data = hostArray(dtype, flat.length);
+  if (half && values instanceof Uint16Array) return fromHost(values, shape, half, options);
+  const data = hostArray(half ? 'f64' : dtype, flat.length);
   for (let i = 0; i < flat.length; i++) {
     const value = flat[i];
     if (typeof value !== 'number') throw new BaxError(`tensor: value ${i} is ${typeof value}, not a number`);
@@ -61,7 +78,17 @@ export function tensor(
       throw new BaxError(`tensor: value ${i} is ${value}, which i32 cannot hold; pass { dtype: 'f32' }`);
     data[i] = value;
   }
-  return fromHost(data, shape, dtype, options);
+  return half ? fromHost(narrowed(half, data), shape, half, options) : fromHost(data, shape, dtype, options);
+}
+
+function checkStorage({ dtype, storage }: TensorOptions): void {
+  if (storage === undefined) return;
+  if (!['f32', 'f16', 'bf16'].includes(storage))
+    throw new BaxError(`tensor: storage is '${String(storage)}'; choose f32, f16 or bf16`);
+  if (dtype !== undefined && dtype !== 'f32')
+    throw new BaxError(
+      `tensor: what is held in ${storage} computes as f32, and dtype is ${dtype}; leave out one of them`,
+    );
 }
 
 function shapeOf(values: Nested): number[] {
@@ -88,11 +115,18 @@ export function checkShape(op: string, shape: Shape): void {
       throw new BaxError(`${op}: ${showShape(shape)} is not a shape: axis lengths are integers from 0`);
 }
 
-/** Takes a host array of the dtype's own kind, without a check of each value. */
-export function fromHost(data: TypedArray, shape: Shape, dtype: DType, options: CreateOptions = {}): Tensor {
+/** Takes a host array of the storage's own kind (raw patterns for f16 and bf16), without a check of each value. */
+export function fromHost(
+  data: TypedArray,
+  shape: Shape,
+  storage: Storage,
+  options: CreateOptions = {},
+): Tensor {
+  const dtype = dtypeOf(storage);
   if (options.requiresGrad && !isFloat(dtype))
     throw new BaxError(`requiresGrad: an ${dtype} tensor has no gradient; pass { dtype: 'f32' }`);
-  const t = empty(shape, dtype, options.backend ?? getBackend());
+  if (options.requiresGrad) wantWide('requiresGrad', { shape, dtype, storage });
+  const t = empty(shape, storage, options.backend ?? getBackend());
   if (data.length > 0) t.backend.write(t.view.buffer, data);
   t.requiresGrad = options.requiresGrad ?? false;
   return t;

@@ -1,8 +1,13 @@
+import { bf16ToF32, f16ToF32 } from './half.ts';
+
 /** What can be computed with. f64 exists to check gradients; WebGPU has none. */
 export type DType = 'f32' | 'f64' | 'i32';
 
 /** What a buffer can hold. `map`, `matmul` and `gather` widen the narrow ones as they read. */
 export type Storage = DType | 'f16' | 'bf16' | 'u8' | 'u32';
+
+/** The floats of 16 bits. */
+export type HalfFloat = 'f16' | 'bf16';
 
 /** The host's array for each storage type; f16 and bf16 travel as their raw 16-bit patterns. */
 export interface HostArrays {
@@ -30,8 +35,19 @@ const bytes: Record<Storage, number> = { f32: 4, f64: 8, i32: 4, f16: 2, bf16: 2
 /** Bytes of one element. */
 export const bytesOf = (type: Storage): number => bytes[type];
 
+/** What a storage computes as: itself, or what it is widened to without loss (u32 keeps its bits). */
+export const dtypeOf = (type: Storage): DType =>
+  type === 'f16' || type === 'bf16' ? 'f32' : type === 'u8' || type === 'u32' ? 'i32' : type;
+
 /** A zero-filled host array of `length` elements. */
 export const hostArray = <S extends Storage>(type: S, length: number): HostArrays[S] =>
   new constructors[type](length);
+
+/** The numbers of a host array of that storage, in the array of the dtype that it computes as; itself if it is that. */
+export function valuesOf(type: Storage, held: TypedArray): HostArrays[DType] {
+  if (held instanceof Uint16Array) return type === 'bf16' ? bf16ToF32(held) : f16ToF32(held);
+  if (held instanceof Uint8Array || held instanceof Uint32Array) return Int32Array.from(held);
+  return held;
+}
 
 export const isFloat = (dtype: DType): dtype is 'f32' | 'f64' => dtype !== 'i32';

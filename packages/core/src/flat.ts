@@ -17,15 +17,17 @@ const VECTOR = 4;
 
 /**
  * Moves the elements of tensors that agree in dtype, backend and version into one memory, side by side; a memory ends
- * at 2^25 elements. Values and shapes stay. A tensor whose memory others share, or whose elements lie apart, stays where
- * it is. For a moment both copies are there.
+ * at 2^25 elements. Values and shapes stay. A tensor whose memory others share, whose elements lie apart, or that is held
+ * narrow, stays where it is. For a moment both copies are there.
  * @throws if one is the result of a recorded op.
  */
 export function moveTogether(tensors: readonly Tensor[]): void {
   for (const t of tensors)
     if (t.check('moveTogether').record)
       throw new BaxError('moveTogether: one of the tensors is the result of a recorded op');
-  const movable = tensors.filter((t) => t.size > 0 && t.hold.memory.holders === 1 && isContiguous(t.view));
+  const movable = tensors.filter(
+    (t) => t.size > 0 && t.storage === t.dtype && t.hold.memory.holders === 1 && isContiguous(t.view),
+  );
   const alike = groupsOf(movable, (t) => t.backend, (t) => t.dtype, (t) => t.hold.memory.version); // prettier-ignore
   for (const group of alike.flatMap(capped)) {
     if (group.length === 1) continue;

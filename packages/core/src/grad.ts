@@ -9,7 +9,7 @@ import { expand, reshape } from './ops/view.ts';
 import { composite, scope } from './scope.ts';
 import { sameShape, showShape } from './shape.ts';
 import { tapeOf } from './tape.ts';
-import { alias, isTensor, type Tensor } from './tensor.ts';
+import { alias, isTensor, type Tensor, wantWide } from './tensor.ts';
 import { isContiguous } from './view.ts';
 
 export interface GradOptions {
@@ -30,7 +30,7 @@ const CONSUMED = 'by grad() after its last use; keep() it before, or pass { reta
  * call to the first. Consumes the tape: each activation is freed after its last use. Each gradient has memory of its
  * own, so that it may be changed in place.
  * @throws if loss is not a scalar and no cotangent is given, if the tape is gone, if what an op took or gave was changed
- * in place since, or if a param does not influence the loss.
+ * in place since, if a param is held narrow or does not influence the loss.
  */
 export function grad(loss: Tensor, params: readonly Tensor[], options: GradOptions = {}): Tensor[] {
   loss.check('grad');
@@ -46,6 +46,7 @@ export function grad(loss: Tensor, params: readonly Tensor[], options: GradOptio
     throw new BaxError(
       `grad: this loss has no tape: no input of it has requiresGrad, or an earlier grad() consumed it (pass { retain: true } there)`,
     );
+  params.forEach((p, i) => wantWide('grad', p, `params[${i}]`));
   const wanted = new Set(params);
   return composite(() =>
     options.createGraph
@@ -225,8 +226,8 @@ export function valueAndGrad(
 ): { value: Tensor; grads: Tensor[] } {
   const before = params.map((p) => p.requiresGrad);
   return scope(() => {
-    for (const p of params) p.requiresGrad = true;
     try {
+      for (const p of params) p.requiresGrad = true;
       const loss = f();
       if (!isTensor(loss))
         throw new BaxError(

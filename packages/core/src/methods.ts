@@ -43,7 +43,7 @@ export interface TensorMethods {
   detach(): Tensor;
   /** Adds ∂this/∂p to `p.grad` for every tensor p with requiresGrad that this scalar depends on. Consumes the tape. */
   backward(options?: GradOptions): void;
-  /** A copy on another backend. Waits for the device. Not differentiable. */
+  /** A copy on another backend, in the same storage. Waits for the device. Not differentiable. */
   to(backend: Backend): Promise<Tensor>;
 }
 
@@ -80,7 +80,7 @@ const methods: TensorMethods & ThisType<Tensor> = {
   detach() { return ops.detach(this); },
   backward(options) { backward(this, options); },
   async to(backend) {
-    return fromHost(await this.data(), this.shape, this.dtype, { backend, requiresGrad: this.requiresGrad });
+    return fromHost(await this.held('to'), this.shape, this.storage, { backend, requiresGrad: this.requiresGrad });
   },
 }; // prettier-ignore
 

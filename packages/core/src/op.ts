@@ -1,8 +1,9 @@
-import type { Backend, View } from './backend.ts';
+import type { Backend, BufferRef, View } from './backend.ts';
 import type { DType } from './dtype.ts';
 import { BaxError, currentPath } from './errors.ts';
+import { input, scalarFn } from './expr.ts';
 import { composite } from './scope.ts';
-import type { Shape } from './shape.ts';
+import { rowMajor, type Shape } from './shape.ts';
 import type * as tape from './tape.ts';
 import { alias, empty, type Tensor } from './tensor.ts';
 
@@ -55,6 +56,8 @@ export interface Op<A = unknown> {
   readonly window?: boolean;
   /** No output depends smoothly on an input (comparisons, argmax). */
   readonly discrete?: boolean;
+  /** The inputs that `run` and the fused kernel read in any storage, as map, matmul and gather do. Others come wide. */
+  readonly widens?: 'all' | readonly number[];
   /** The backend's optional kernel that equals the composition, or the calls of `run`. */
   readonly fused?: string;
 }
@@ -152,7 +155,7 @@ function ran<A>(
   backend: Backend,
   outputs: readonly Tensor[],
 ): readonly Tensor[] {
-  op.run!(backend, inputs.map((x) => x.view), outputs.map((y) => y.view), attrs); // prettier-ignore
+  withWide(op, inputs, backend, (views) => op.run!(backend, views, outputs.map((y) => y.view), attrs)); // prettier-ignore
   observer?.(op.name, inputs, outputs, currentPath());
   return outputs;
 }
@@ -175,10 +178,33 @@ function fusedOutputs<A>(
   const kernel = op.fused === undefined ? undefined : backend.fused?.[op.fused];
   if (!kernel) return undefined;
   const outputs = allocate();
-  if (kernel(inputs.map((x) => x.view), outputs.map((y) => y.view), attrs)) {
+  if (withWide(op, inputs, backend, (views) => kernel(views, outputs.map((y) => y.view), attrs))) {
     observer?.(op.name, inputs, outputs, currentPath());
     return outputs;
   } // prettier-ignore
   for (const y of outputs) y.dispose();
   return undefined;
+}
+
+/** `f` of the inputs' views, those that the op does not widen itself replaced by wide copies until it returns. */
+function withWide<A, T>(
+  op: Op<A>,
+  inputs: readonly Tensor[],
+  backend: Backend,
+  f: (views: readonly View[]) => T,
+): T {
+  const copies: BufferRef[] = [];
+  const wide = ({ view, shape, size, dtype, storage }: Tensor, i: number): View => {
+    if (storage === dtype || op.widens === 'all' || op.widens?.includes(i)) return view;
+    const buffer = backend.alloc(size, dtype);
+    copies.push(buffer);
+    const copy = { buffer, shape, strides: rowMajor(shape), offset: 0 };
+    if (size > 0) backend.map(scalarFn(dtype, 1, 0, [input(0)]), [view], [copy], []);
+    return copy;
+  };
+  try {
+    return f(inputs.map(wide));
+  } finally {
+    for (const buffer of copies) backend.free(buffer);
+  }
 }

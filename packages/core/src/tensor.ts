@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Backend, View } from './backend.ts';
-import type { DType, HostArrays } from './dtype.ts';
-import { bytesOf, hostArray } from './dtype.ts';
+import type { DType, HostArrays, Storage, TypedArray } from './dtype.ts';
+import { bytesOf, dtypeOf, hostArray, valuesOf } from './dtype.ts';
 import { BaxError } from './errors.ts';
 import { claim, newMemory, release, type Hold, type Memory } from './memory.ts';
 import { enroll } from './scope.ts';
@@ -17,9 +17,9 @@ const BRAND = Symbol.for('bax.tensor');
 export class Tensor {
   /** Where its elements lie; `moveTo` alone changes it, and `hold` with it. */
   view: View;
+  /** What it computes as: f32 where it is held in f16 or bf16. */
   readonly dtype: DType;
-  /** Its gradient is wanted: `backward()` fills `grad`. Set it on parameters, before they are used. */
-  requiresGrad = false;
+  #requiresGrad = false;
   /** The accumulated gradient that `backward()` left, of the same shape. */
   grad: Tensor | undefined;
   /** The call that made this tensor, if an input of it was tracked. */
@@ -34,7 +34,7 @@ export class Tensor {
 
   constructor(view: View, memory: Memory) {
     this.view = view;
-    this.dtype = view.buffer.type as DType;
+    this.dtype = dtypeOf(view.buffer.type);
     this.hold = claim(memory, this);
     enroll(this);
   }
@@ -48,9 +48,21 @@ export class Tensor {
   get size(): number {
     return sizeOf(this.view.shape);
   }
-  /** Bytes of the elements it shows; views share them. */
+  /** What its memory holds. Where that is narrower than `dtype` the tensor is frozen, and every op widens as it reads. */
+  get storage(): Storage {
+    return this.view.buffer.type;
+  }
+  /** Bytes of the elements it shows, as they are held; views share them. */
   get bytes(): number {
-    return this.size * bytesOf(this.dtype);
+    return this.size * bytesOf(this.storage);
+  }
+  /** Its gradient is wanted: `backward()` fills `grad`. Set it on parameters, before they are used. @throws if it is held narrow. */
+  get requiresGrad(): boolean {
+    return this.#requiresGrad;
+  }
+  set requiresGrad(wanted: boolean) {
+    if (wanted) wantWide('requiresGrad', this);
+    this.#requiresGrad = wanted;
   }
   get backend(): Backend {
     return this.hold.memory.backend;
@@ -73,13 +85,18 @@ export class Tensor {
     return this;
   }
 
-  /** The elements in row-major order, as a new host array. Waits for the device. */
+  /** The elements in row-major order, as a new host array of `dtype`. Waits for the device. */
   async data(): Promise<HostArrays[DType]> {
-    this.check('data');
+    return valuesOf(this.storage, await this.held('data'));
+  }
+
+  /** The elements in row-major order as they are held, f16 and bf16 as raw patterns: a new host array. Waits for the device. */
+  async held(by = 'held'): Promise<TypedArray> {
+    this.check(by);
     const { buffer, offset, shape, strides } = this.view;
-    if (this.size === 0) return hostArray(this.dtype, 0);
+    if (this.size === 0) return hostArray(this.storage, 0);
     const end = shape.reduce((at, length, i) => at + (length - 1) * strides[i]!, offset) + 1;
-    const window = (await this.backend.read(buffer, offset, end - offset)) as HostArrays[DType];
+    const window = await this.backend.read(buffer, offset, end - offset);
     return isContiguous(this.view) ? window : readStrided(window, { ...this.view, offset: 0 });
   }
 
@@ -102,19 +119,20 @@ export class Tensor {
   }
 
   #header(): string {
-    return `Tensor ${this.dtype} ${showShape(this.shape)} on ${this.backend.name}`;
+    const held = this.storage === this.dtype ? '' : ` held in ${this.storage}`;
+    return `Tensor ${this.dtype} ${showShape(this.shape)}${held} on ${this.backend.name}`;
   }
 
   /** The values without waiting, where the device's memory is the host's (cpu, wasm); else undefined. */
   peek(): HostArrays[DType] | undefined {
     if (this.freed) return undefined;
     const all = this.backend.peek?.(this.view.buffer);
-    return all && readStrided(all as HostArrays[DType], this.view);
+    return all && valuesOf(this.storage, readStrided(all, this.view));
   }
 }
 
-function readStrided(from: HostArrays[DType], { buffer, shape, strides, offset }: View): HostArrays[DType] {
-  const out = hostArray(buffer.type as DType, sizeOf(shape));
+function readStrided(from: TypedArray, { buffer, shape, strides, offset }: View): TypedArray {
+  const out = hostArray(buffer.type, sizeOf(shape));
   const index = new Array<number>(shape.length).fill(0);
   for (let i = 0, at = offset; i < out.length; i++) {
     out[i] = from[at]!;
@@ -146,9 +164,21 @@ if (disposeSymbol)
 /** Whether `x` is a tensor, of this or of another installed copy of bax. */
 export const isTensor = (x: unknown): x is Tensor => typeof x === 'object' && x !== null && BRAND in x;
 
+/** @throws if t is held narrower than it computes: such a tensor is frozen. `what` names it. */
+export function wantWide(
+  by: string,
+  t: Pick<Tensor, 'shape' | 'dtype' | 'storage'>,
+  what = 'this tensor',
+): void {
+  if (t.storage !== t.dtype)
+    throw new BaxError(
+      `${by}: ${what} ${showShape(t.shape)} is held in ${t.storage}, and what is held so is frozen: a small change would be rounded away; train a copy() of it, which is ${t.dtype}`,
+    );
+}
+
 /** A new tensor in fresh memory; contents undefined. */
-export function empty(shape: Shape, dtype: DType, backend: Backend): Tensor {
-  const buffer = backend.alloc(sizeOf(shape), dtype);
+export function empty(shape: Shape, type: Storage, backend: Backend): Tensor {
+  const buffer = backend.alloc(sizeOf(shape), type);
   return new Tensor(
     { buffer, shape: [...shape], strides: rowMajor(shape), offset: 0 },
     newMemory(backend, buffer),

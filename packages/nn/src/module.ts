@@ -63,6 +63,11 @@ export abstract class Module {
     return this.parameters().reduce((n, p) => n + p.size, 0);
   }
 
+  /** Bytes that its parameters take as they are held, tied ones counted once. */
+  get parameterBytes(): number {
+    return this.parameters().reduce((n, p) => n + p.bytes, 0);
+  }
+
   /** The module at `path`. @throws if there is none, naming what is there. */
   module(path: string): Module {
     const found = this.namedModules();
@@ -114,7 +119,10 @@ export function transform<M extends Module>(root: M, replace: Replacement): M {
   return copy;
 }
 
-/** A copy of the model with its floating-point parameters in `dtype`, in memory of its own; f64 is for checking gradients. */
+/**
+ * A copy of the model with its floating-point parameters in `dtype`, in memory of its own and wide, however they were held;
+ * f64 is for checking gradients.
+ */
 export const castModule = <M extends Module>(root: M, dtype: DType): M =>
   transform(root, {
     tensor(t) {

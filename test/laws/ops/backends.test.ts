@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest';
 import { backendCases, onEveryBackend } from '../../support/backends.ts';
 import {
   everyOp,
+  exactOps,
   forCalls,
   free,
   plainInputs,
@@ -34,14 +35,6 @@ async function results(
   free(...tensors);
   return values;
 }
-
-/** Those of which bits may be demanded on integers: the rest divides, or calls a function that each backend has of its own. */
-const exactOps = new Set(
-  `add sub mul neg abs minimum maximum relu where detach randomBits lt le gt
-   ge eq ne castF32 castF64 castI32 copy sum max argmax reshape permute expand slice concat pad matmul linear loraLinear gather scatterAdd`.split(
-    /\s+/,
-  ),
-);
 
 const largest = (values: ArrayLike<number>, least = 1): number =>
   Array.from(values).reduce((m, x) => Math.max(m, Math.abs(x)), least);

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../../packages/nn/src/files/half.ts';
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '@bax/core';
 import { type TensorToWrite, encodeSafetensors } from '../../../packages/nn/src/files/safetensors-write.ts';
 import { type Safetensors, openSafetensors } from '../../../packages/nn/src/files/safetensors.ts';
 import { bytesSource } from '../../../packages/nn/src/files/source.ts';

@@ -15,6 +15,7 @@ import { matmulChecks } from './matmul.ts';
 import { memoryChecks } from './memory.ts';
 import { randomChecks } from './random.ts';
 import { reduceChecks } from './reduce.ts';
+import { storageChecks } from './storage.ts';
 
 /** All checks, for a test runner that wants to name each: `test(name, () => run(backend))`. */
 export const conformance: readonly Check[] = [
@@ -24,6 +25,7 @@ export const conformance: readonly Check[] = [
   ...reduceChecks,
   ...matmulChecks,
   ...gatherChecks,
+  ...storageChecks,
   ...randomChecks,
   ...determinismChecks,
 ];

@@ -17,6 +17,12 @@ export const reals =
   (i: number): number =>
     (ints(seed, 32767)(i) / 32768) * 2 ** ints(seed + 9, 10)(i);
 
+/** Real numbers for which the storage has normal patterns, with mantissas as full as it can hold. */
+export const realsFor = (type: Storage, seed: number): ((i: number) => number) =>
+  type === 'f16' || type === 'bf16'
+    ? (i) => (ints(seed, 2047)(i) / 2048) * 2 ** ints(seed + 9, 3)(i)
+    : reals(seed);
+
 /** Exponent bits and fraction bits of the 16-bit floats. */
 const halves = { f16: [5, 10], bf16: [8, 7] } as const;
 

@@ -2,7 +2,7 @@
  * Elementwise ops: each is one scalar expression. The kernel, the broadcasting, the number arguments and the gradient
  * (which is again an elementwise op) all derive from it.
  */
-import { isFloat, type DType } from '../dtype.ts';
+import { dtypeOf, isFloat, type DType } from '../dtype.ts';
 import * as e from '../expr.ts';
 import type { Expr } from '../expr.ts';
 import { apply, type Draw, type Op, type Sample } from '../op.ts';
@@ -76,6 +76,7 @@ function build(name: string, y: Expr, tensors: number, scalars: number, traits: 
   const rules: Rule[] = [];
   return {
     name,
+    widens: 'all',
     discrete: traits.discrete ?? false,
     domain: (draw) => {
       const ranges = Array.from({ length: tensors }, (_, i) => traits.ranges?.[i] ?? ([-2, 2] as const));
@@ -104,7 +105,7 @@ function build(name: string, y: Expr, tensors: number, scalars: number, traits: 
       return [{ shape, dtype: traits.result ?? dtype }];
     },
     run(backend, inputs, [out], attrs) {
-      const type = computeType(inputs.map((x) => ({ dtype: x.buffer.type as DType })));
+      const type = computeType(inputs.map((x) => ({ dtype: dtypeOf(x.buffer.type) })));
       const fn = e.scalarFn(type, tensors, scalars, [y]);
       backend.map(fn, inputs.map((x) => expandView(x, out!.shape)), [out!], attrs.scalars); // prettier-ignore
     },
@@ -219,10 +220,10 @@ const casts: Record<DType, UnaryOp> = {
   i32: unary('castI32', (x) => x, { float: false, result: 'i32', discrete: true }),
 };
 
-/** The same numbers in another dtype; floats are cut towards zero on their way to i32. x itself if it has that dtype. */
+/** The same numbers in another dtype; floats are cut towards zero on their way to i32. x itself if it has that dtype, however it is held. */
 export const cast = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : casts[dtype](x));
 
-/** A copy of x in fresh, row-major memory. */
+/** A copy of x in fresh, row-major memory, wide if x is held narrow. */
 export const copy: UnaryOp = unary('copy', (x) => x, { float: false });
 
 /** The logical shift right of i32 bits. */

@@ -8,6 +8,7 @@ import { fail, like, wantIndex } from './check.ts';
 /** Shares its name with PyTorch's embedding rather than its gather: whole rows are taken. */
 export const gatherOp: Op<object> = defineOp({
   name: 'gather',
+  widens: [0],
   domain: (draw) => {
     const table = draw.shape([1, 3]);
     return {

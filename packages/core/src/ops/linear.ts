@@ -18,6 +18,7 @@ export const weightGradient = (g: Tensor, x: Tensor, weight: Tensor): Tensor => 
 
 export const linearOp: Op<object> = defineOp({
   name: 'linear',
+  widens: 'all',
   domain: (draw) => {
     const [lead, k, out] = [draw.shape([0, 2]), draw.integer(1, 6), draw.integer(1, 6)];
     const inputs = [{ shape: [...lead, k] }, { shape: [out, k] }, { shape: [out] }];

@@ -39,6 +39,7 @@ const backward = ({
 
 export const loraLinearOp: Op<LoraLinearAttrs> = defineOp({
   name: 'loraLinear',
+  widens: [1],
   domain: (draw) => {
     const [lead, k, r, length] = [
       draw.shape([0, 2]),

@@ -7,6 +7,7 @@ import { transpose } from './view.ts';
 
 export const matmulOp: Op<object> = defineOp({
   name: 'matmul',
+  widens: 'all',
   domain: (draw) => {
     const [m, k, n] = [draw.integer(1, 5), draw.integer(1, 5), draw.integer(1, 5)];
     const batch = draw.shape([0, 2]);

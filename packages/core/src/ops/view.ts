@@ -136,6 +136,7 @@ export function slice(
 
 export const concatOp: Op<{ axis: number }> = defineOp({
   name: 'concat',
+  widens: 'all',
   domain: (draw) => {
     const shape = draw.shape([1, 4]);
     const axis = draw.integer(0, shape.length - 1);
@@ -225,6 +226,7 @@ interface PadAttrs {
 }
 export const padOp: Op<PadAttrs> = defineOp({
   name: 'pad',
+  widens: 'all',
   domain: (draw) => {
     const shape = draw.shape([1, 4]);
     const attrs = {

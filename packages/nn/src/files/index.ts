@@ -1,5 +1,4 @@
 export { loadCheckpoint, saveCheckpoint, type RunState } from './checkpoint.ts';
-export { f16ToF32, f32ToF16, bf16ToF32, f32ToBf16 } from './half.ts';
 export { httpFolder, type HttpFolderOptions } from './http.ts';
 export * from './json.ts';
 export * from './memory.ts';

@@ -1,5 +1,4 @@
-import { BaxError } from '@bax/core';
-import { bf16ToF32, f16ToF32 } from './half.ts';
+import { BaxError, bf16ToF32, f16ToF32, narrowed, type HalfFloat } from '@bax/core';
 import {
   ARRAYS,
   type SafetensorsArrays,
@@ -20,10 +19,12 @@ export type SafetensorsTensor = {
   };
 }[SafetensorsDtype];
 
-/** What `readFloat` widens to. */
+/** What `readFloat` gives; f16 and bf16 as raw patterns. */
 export interface FloatArrays {
   f32: Float32Array;
   f64: Float64Array;
+  f16: Uint16Array;
+  bf16: Uint16Array;
 }
 
 /** An open .safetensors file: its header is read and checked, its tensors are read when asked for, one at a time. */
@@ -33,8 +34,10 @@ export interface Safetensors extends SafetensorsHeader {
   /** A tensor as stored, in memory of its own. Rejects with a `BaxError` if there is none of that name. */
   read(tensor: string): Promise<SafetensorsTensor>;
   /**
-   * A tensor of floats, widened to `to` without loss: F16, BF16 and F32 to either, F64 to 'f64'. Default 'f32'.
-   * Rejects with a `BaxError` for an F64 tensor as 'f32', which would round, and for integers.
+   * A tensor of floats, widened without loss to 'f32' or 'f64' (F64 to 'f64' alone), or as 'f16' or 'bf16': the very bits if
+   * it is stored so, else each number rounded once, to nearest even. Default 'f32'.
+   * Rejects with a `BaxError` for an F64 tensor as 'f32', which would round, for a number that rounds to infinity, and for
+   * integers.
    */
   readFloat<D extends keyof FloatArrays = 'f32'>(tensor: string, to?: D): Promise<FloatArrays[D]>;
   /** Closes the source. */
@@ -99,10 +102,15 @@ async function readAll(source: ByteSource, offset: number, length: number): Prom
 }
 
 function toFloat(
-  { dtype, data }: SafetensorsTensor,
+  tensor: SafetensorsTensor,
   to: keyof FloatArrays,
   where: string,
-): Float32Array | Float64Array {
+): FloatArrays[keyof FloatArrays] {
+  const { dtype, data } = tensor;
+  if (to === 'f16' || to === 'bf16')
+    return (dtype === 'F16' && to === 'f16') || (dtype === 'BF16' && to === 'bf16')
+      ? data
+      : rounded(toFloat(tensor, dtype === 'F64' ? 'f64' : 'f32', where), to, where);
   if (dtype === 'F64') {
     if (to === 'f64') return data;
     throw new BaxError(`${where} is F64 and would be rounded to f32; read it as 'f64'`);
@@ -113,4 +121,16 @@ function toFloat(
   else if (dtype === 'BF16') floats = bf16ToF32(data);
   else throw new BaxError(`${where} holds ${dtype}, not floats; use read()`);
   return to === 'f32' ? floats : Float64Array.from(floats);
+}
+
+/** @throws if a number of the file becomes infinite. */
+function rounded(numbers: FloatArrays[keyof FloatArrays], to: HalfFloat, where: string): Uint16Array {
+  const raw = narrowed(to, numbers);
+  const infinity = to === 'f16' ? 0x7c00 : 0x7f80;
+  const lost = raw.findIndex((bits, i) => (bits & 0x7fff) === infinity && Number.isFinite(numbers[i]));
+  if (lost >= 0)
+    throw new BaxError(
+      `${where} holds ${numbers[lost]}, which ${to} rounds to infinity; take ${to === 'f16' ? 'bf16 or f32' : 'f32'}`,
+    );
+  return raw;
 }

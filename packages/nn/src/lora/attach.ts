@@ -23,7 +23,7 @@ export interface LoraModel<M extends Module> {
   /** Multiplies the adapter's effect: 0 none, 1 as trained. Kept when merging; not saved. */
   setStrength(strength: number): void;
   readonly strength: number;
-  /** A new, plain model with W + (α/r) B A in place of W, and a report of how exact it is. Must be used: nothing else changes. */
+  /** A new, plain model with W + (α/r) B A in place of W, held in f32 whatever W is held in, and a report of how exact it is. Must be used: nothing else changes. */
   merge(options?: MergeOptions): Promise<Merged<M>>;
   /** Frees A and B and gives back the base. */
   detach(): M;

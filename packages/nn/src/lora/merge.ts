@@ -33,7 +33,8 @@ export interface MergeOptions {
 }
 
 /**
- * Replaces every adapted layer by a plain one with W + s B A.
+ * Replaces every adapted layer by a plain one with W + s B A, which is held in f32 also where W is held in f16 or bf16: it is
+ * computed from the widened W, and rounding it back would cost more than the adapter changes.
  * @throws if the adapter is disabled, a tied weight would change, or a result is not finite.
  */
 export async function mergeLora<M extends Module>(

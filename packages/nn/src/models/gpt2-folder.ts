@@ -3,12 +3,13 @@ import {
   fromHost,
   getBackend,
   keep,
+  narrowed,
   sameShape,
   showShape,
   type Backend,
+  type HalfFloat,
   type Tensor,
 } from '@bax/core';
-import { f32ToBf16, f32ToF16 } from '../files/half.ts';
 import { isJsonObject, parseJson } from '../files/json.ts';
 import { openSafetensors, type Safetensors } from '../files/safetensors.ts';
 import { writeSafetensors, type TensorToWrite } from '../files/safetensors-write.ts';
@@ -28,6 +29,12 @@ export interface Progress {
 export interface LoadOptions {
   /** What to compute with; weights stored narrower are widened. Default f32. */
   readonly dtype?: 'f32' | 'f64';
+  /**
+   * How the matrices, of the linear layers and of the embeddings, are held: f16 and bf16 take half the memory of f32 and are
+   * frozen; every product widens them as it reads and sums in f32. Bits that the file stores so go to the device as they
+   * are, other numbers are rounded once. Norms and biases stay in f32. Default: the dtype.
+   */
+  readonly storage?: 'f32' | HalfFloat;
   readonly backend?: Backend;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -39,9 +46,11 @@ const isMaskBuffer = (name: string): boolean => /(^|\.)attn\.(masked_)?bias$/.te
 /**
  * Loads a GPT-2 directory as the Hub holds it: config.json and model.safetensors, with or without the `transformer.`
  * prefix. All or nothing.
- * @throws if a file is missing or broken, a weight is missing, misshaped or left over; the message names it.
+ * @throws if a file is missing or broken, a weight is missing, misshaped or left over, or too large for the storage; the
+ * message names it.
  */
 export async function loadGpt2(folder: Folder, options: LoadOptions = {}): Promise<Gpt2> {
+  checkStorage(options);
   const config = await readConfig(folder);
   if (!(await folder.has(WEIGHTS)))
     throw new BaxError(
@@ -55,6 +64,15 @@ export async function loadGpt2(folder: Folder, options: LoadOptions = {}): Promi
   } finally {
     await file.close();
   }
+}
+
+function checkStorage({ dtype = 'f32', storage = 'f32' }: LoadOptions): void {
+  if (!['f32', 'f16', 'bf16'].includes(storage))
+    throw new BaxError(`loadGpt2: storage is '${String(storage)}'; choose f32, f16 or bf16`);
+  if (dtype !== 'f32' && storage !== 'f32')
+    throw new BaxError(
+      `loadGpt2: what is held in ${storage} computes as f32, and dtype is ${dtype}; leave out one of them`,
+    );
 }
 
 async function readConfig(folder: Folder): Promise<Gpt2Config> {
@@ -82,7 +100,7 @@ async function assemble(config: Gpt2Config, file: Safetensors, options: LoadOpti
   }
   if (config.tie_word_embeddings) names.delete('lm_head.weight'); // some writers store the tied head again
   const wanted: { path: string; stored: string; shape: readonly number[] }[] = [];
-  const { dtype = 'f32', backend = getBackend() } = options;
+  const { dtype = 'f32', storage = dtype, backend = getBackend() } = options;
   // First every name and shape, then the first byte of data: a wrong file costs nothing.
   dryRun(config, (path, shape) => {
     const stored = names.get(path);
@@ -105,7 +123,8 @@ async function assemble(config: Gpt2Config, file: Safetensors, options: LoadOpti
     let done = 0;
     for (const { path, stored, shape } of wanted) {
       options.signal?.throwIfAborted();
-      loaded.set(path, keep(fromHost(await file.readFloat(stored, dtype), shape, dtype, { backend })));
+      const held = shape.length === 2 ? storage : dtype; // vectors are norms and biases
+      loaded.set(path, keep(fromHost(await file.readFloat(stored, held), shape, held, { backend })));
       done += file.tensors.get(stored)!.bytes;
       options.onProgress?.({ done, total });
     }
@@ -141,7 +160,7 @@ const TOO_LARGE = { F64: Infinity, F32: 2 ** 128 - 2 ** 103, BF16: 2 ** 128 - 2 
 const BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
 
 export interface SaveOptions {
-  /** What to store; f32 weights are rounded to nearest even on their way to F16 or BF16. Default F32. */
+  /** What to store, however the weights are held; on their way to F16 or BF16 they are rounded once, to nearest even. Default F32. */
   readonly dtype?: 'F32' | 'F16' | 'BF16' | 'F64';
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -195,6 +214,6 @@ async function encode(
   if (!data.every((x) => Math.abs(x) < TOO_LARGE[dtype]))
     throw new BaxError(`saveGpt2: ${name} holds values that are not finite as ${dtype}; nothing was written`);
   if (dtype === 'F64') return Float64Array.from(data);
-  const f32 = data instanceof Float32Array ? data : Float32Array.from(data);
-  return dtype === 'F32' ? f32 : dtype === 'F16' ? f32ToF16(f32) : f32ToBf16(f32);
+  if (dtype === 'F32') return data instanceof Float32Array ? data : Float32Array.from(data);
+  return narrowed(dtype === 'F16' ? 'f16' : 'bf16', data);
 }

@@ -29,7 +29,7 @@ export interface Slot {
 /**
  * Every parameter of every group, in the order given. `by` is the optimiser, for messages.
  * @throws if there is none, if one is given twice (a tied one counts once) or two share a name, if one is no
- * float or is the result of a recorded op, or if a setting is not a finite number from 0.
+ * float, is held narrow or is the result of a recorded op, or if a setting is not a finite number from 0.
  */
 export function slotsOf(
   by: string,
@@ -54,6 +54,10 @@ export function slotsOf(
       param.check(by);
       if (!isFloat(param.dtype))
         throw new BaxError(`${by}: parameter '${name}' is ${param.dtype}; only floats are trained`);
+      if (param.storage !== param.dtype)
+        throw new BaxError(
+          `${by}: parameter '${name}' is held in ${param.storage}, and what is held so is frozen: a step would be rounded away; load the model with { storage: 'f32' } to train all of it, or train an adapter`,
+        );
       if (param.record)
         throw new BaxError(
           `${by}: parameter '${name}' is the result of a recorded op; give the tensor it was made from`,

@@ -1,5 +1,15 @@
 /** Chooses how a product is computed, by its shape and strides alone. */
-import { collapse, type MatmulOptions, offsetsOf, sizeOf, type Storage, type View } from '@bax/core';
+import {
+  collapse,
+  expandView,
+  type MatmulOptions,
+  offsetsOf,
+  permuteView,
+  sizeOf,
+  sliceView,
+  type Storage,
+  type View,
+} from '@bax/core';
 import { BLOCK_ROWS, GEMM_SCRATCH } from '../kernels/gemm.ts';
 import { DOT_COLUMNS, dotKernel } from '../kernels/dot.ts';
 import { B_PACKED, B_ROWS, B_STRIDED, matmulKernel, matmulScratch, plainMatmul } from '../kernels/matmul.ts';
@@ -19,6 +29,8 @@ const VERY_FEW_ROWS = 4;
 const MOST_COPIES = 4;
 /** The most that one thread packs for a product of its own; above, the products come one after the other. */
 const MOST_PACKED = 2 ** 22;
+/** Elements of B that are widened at once: they stay in a cache, and a narrow weight has no wide copy of itself beside it. */
+const WIDENED = 2 ** 18;
 
 interface Product {
   readonly a: View;
@@ -40,18 +52,42 @@ export function matmul(machine: Machine, a: View, b: View, out: View, options: M
   if (k === 0) return accumulate ? undefined : fill(machine, out, 0);
   const { type } = out.buffer;
   withType(machine, a, type, (a) => {
-    withType(machine, b, type, (b) => {
-      const product = { a, b, out, m, n, k, scale, accumulate };
+    inPanels(machine, b, type, (b, first) => {
+      const columns = b.shape.at(-1)!;
+      const part = columns === n ? out : sliceView(out, out.shape.length - 1, first, columns);
+      const product = { a, b, out: part, m, n: columns, k, scale, accumulate };
       if (type === 'f64' || type === 'i32') plainly(machine, type, product);
       else tiled(machine, product);
     });
   });
 }
 
-/** `f` of the view, or of a copy of it in the type in which the product is computed. */
+/** `f` of B if it is of the product's type; else of some of its columns after the other, widened. */
+function inPanels(machine: Machine, b: View, type: Storage, f: (b: View, first: number) => void): void {
+  const [k, n] = b.shape.slice(-2);
+  if (b.buffer.type === type) return f(b, 0);
+  const most = Math.max(1, Math.floor(WIDENED / k / COLUMNS)) * COLUMNS;
+  for (let first = 0; first < n; first += most) {
+    const panel = sliceView(b, b.shape.length - 1, first, Math.min(most, n - first));
+    withType(machine, panel, type, (wide) => f(wide, first));
+  }
+}
+
+/** `f` of the view, or of a copy of it in the type in which the product is computed, whose elements lie in the same order. */
 function withType(machine: Machine, view: View, type: Storage, f: (view: View) => void): void {
   if (view.buffer.type === type) return f(view);
-  withFresh(machine, view.shape, type, (copy) => f(copyInto(machine, view, type, copy)));
+  const { shape, strides } = view;
+  const once = {
+    ...view,
+    shape: shape.map((length, i) => (strides[i] === 0 ? Math.min(length, 1) : length)),
+  };
+  const order = [...shape.keys()].sort((i, j) => Math.abs(strides[j]) - Math.abs(strides[i]));
+  const back = order.map((_, i) => order.indexOf(i));
+  const lying = permuteView(once, order);
+  withFresh(machine, lying.shape, type, (copy) => {
+    copyInto(machine, lying, type, copy);
+    f(expandView(permuteView(copy, back), shape));
+  });
 }
 
 const transposed = (v: View): View => ({

@@ -11,13 +11,11 @@ import {
 import { borrow, type Fresh } from './borrow.ts';
 import { write } from './host.ts';
 import { apart, copyInto, copyOf } from './map.ts';
-import { along, halves, innermostFirst } from './views.ts';
+import { along, halves, innermostFirst, STORED } from './views.ts';
 
 const SIZE = 64;
 /** Axes of the index, and of a row, that a kernel walks. */
 const AXES = 3;
-
-const STORED = { f16: 1, bf16: 2, u8: 3, u32: 4, f32: 0, i32: 0, f64: 0 } as const;
 
 /** The values of an index that the host wrote, in their order; undefined if the device made it, or it will change. */
 function knownIndex(gpu: Gpu, { buffer, shape, strides, offset }: View): Int32Array | undefined {

@@ -1,4 +1,13 @@
-import { collapse, type DType, expr as e, type ScalarFn, sizeOf, type Storage, type View } from '@bax/core';
+import {
+  collapse,
+  type DType,
+  dtypeOf,
+  expr as e,
+  type ScalarFn,
+  sizeOf,
+  type Storage,
+  type View,
+} from '@bax/core';
 import type { Bound, Gpu } from '../gpu.ts';
 import type { Access, Kernel } from '../kernel.ts';
 import {
@@ -156,8 +165,6 @@ export function copyOf(gpu: Gpu, fresh: Fresh, view: View, type: DType = dtypeOf
   copyInto(gpu, view, copy);
   return copy;
 }
-const dtypeOf = (type: Storage): DType =>
-  type === 'f32' || type === 'f16' || type === 'bf16' ? 'f32' : 'i32';
 
 const copies: Readonly<Record<'f32' | 'i32', ScalarFn>> = {
   f32: e.scalarFn('f32', 1, 0, [e.input(0)]),

@@ -3,13 +3,12 @@ import { sizeOf, type View } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
 import { ladderMatmulNaive as naive, matmulTiled } from '../wgsl.generated.ts';
 import { type Batch, batchParams, type Product } from './product.ts';
+import { STORED } from './views.ts';
 
 /** Threads of a workgroup of the naive kernel. */
 const SIZE = 64;
 /** Rows and columns of a workgroup of the tiled one. */
 const TILE = 64;
-/** How the kernels call a storage that they widen. */
-const STORED = { f32: 0, i32: 0, f64: 0, f16: 1, bf16: 2, u8: 3, u32: 4 } as const;
 
 /** Where and how the matrices of a product lie, in elements. */
 function layout(gpu: Gpu, { a, b, out, m, n, k, scale, accumulate }: Product, batch: Batch) {

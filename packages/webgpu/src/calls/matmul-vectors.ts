@@ -4,16 +4,17 @@ import type { Gpu } from '../gpu.ts';
 import { matmulRows, matmulSubgroup } from '../wgsl.generated.ts';
 import { borrow, type Fresh } from './borrow.ts';
 import { copyInto, fill, map } from './map.ts';
-import { batchParams, FEW_ROWS, type Product } from './product.ts';
-import { along } from './views.ts';
+import { batchParams, canBeB, FEW_ROWS, type Product } from './product.ts';
+import { along, STORED } from './views.ts';
 
 const up4 = (n: number): number => Math.ceil(n / 4) * 4;
 /** The most bytes of a factor or of the result, or of their transposes, once their rows are whole vectors. */
 export const paddedBytes = ({ m, n, k }: Product, count: number): number =>
   4 * count * Math.max(m * up4(k), k * up4(n), m * up4(n), n * up4(m));
 
+/** Whether a view begins, and goes on from line to line, at whole fours of elements. */
 const by4 = (v: View, ...strides: number[]): boolean =>
-  v.buffer.type === 'f32' && [v.offset, ...strides, ...v.strides.slice(0, -2)].every((x) => x % 4 === 0);
+  [v.offset, ...strides, ...v.strides.slice(0, -2)].every((x) => x % 4 === 0);
 
 /** A product, with a bias or not: factors and result that do not lie so go through memory in which they do. */
 export const matmulByVectors = (gpu: Gpu, product: Product): void =>
@@ -27,14 +28,15 @@ function vectors(gpu: Gpu, fresh: Fresh, product: Product): void {
   });
   let { a, b, out } = product;
   const [aRow, aColumn] = a.strides.slice(-2);
-  if (aColumn !== 1 || k % 4 !== 0 || !by4(a, aRow)) {
+  if (a.buffer.type !== 'f32' || aColumn !== 1 || k % 4 !== 0 || !by4(a, aRow)) {
     a = padded(a, m, up4(k));
     if (k % 4 !== 0) fill(gpu, along({ ...a, shape: a.shape.with(-1, up4(k)) }, -1, k, up4(k) - k), 0);
     copyInto(gpu, product.a, a);
   }
   const [bRow, bColumn] = b.strides.slice(-2);
-  const alongK = bRow === 1 && k % 4 === 0 && by4(b, bColumn) && (bColumn !== 1 || n > 1);
-  if (!alongK && !(bColumn === 1 && by4(b, bRow))) {
+  const readable = canBeB(b);
+  const alongK = readable && bRow === 1 && k % 4 === 0 && by4(b, bColumn) && (bColumn !== 1 || n > 1);
+  if (!alongK && !(readable && bColumn === 1 && by4(b, bRow))) {
     b = padded(b, k, up4(n));
     copyInto(gpu, product.b, b);
   }
@@ -69,19 +71,19 @@ function vectors(gpu: Gpu, fresh: Fresh, product: Product): void {
   const added = bias ? gpu.bind(bias) : left;
   const bounds = [left, right, added, into];
   const count = sizeOf(batch.shape);
-  const B_ALONG_K = alongK ? 1 : 0;
+  const forB = { B_ALONG_K: alongK ? 1 : 0, B_STORAGE: STORED[b.buffer.type] };
   gpu.about(product.a, product.b, product.out);
   const onto = direct && accumulate;
   const at = { bias: added.base / 4 };
   if (registers) {
-    const constants = { B_ALONG_K, START: bias ? 1 : onto ? 2 : 0 };
+    const constants = { ...forB, START: bias ? 1 : onto ? 2 : 0 };
     const grid = [Math.ceil(columns / 8), Math.ceil(m / 16), count] as const;
     gpu.run(matmulSubgroup, { constants }, bounds, { ...params, ...at }, grid);
   } else {
     const [SLICES, COLUMNS] = gpu.tuning.software ? [1, 8] : [16, 8];
     const more = { ...at, biased: bias ? 1 : 0, accumulate: onto ? 1 : 0 };
     const grid = [Math.ceil(columns / COLUMNS), Math.ceil(m / 4), count] as const;
-    gpu.run(matmulRows, { constants: { B_ALONG_K, SLICES, COLUMNS } }, bounds, { ...params, ...more }, grid);
+    gpu.run(matmulRows, { constants: { ...forB, SLICES, COLUMNS } }, bounds, { ...params, ...more }, grid);
   }
   if (!direct) {
     if (accumulate) map(gpu, sum, [product.out, out], [product.out], []);

@@ -5,7 +5,7 @@ import { borrow } from './borrow.ts';
 import { apart, copyInto, fill } from './map.ts';
 import { plainly, tiled } from './matmul-elements.ts';
 import { matmulByVectors, paddedBytes } from './matmul-vectors.ts';
-import { type Batch, BATCH_AXES, FEW_ROWS, NO_BATCH, type Product } from './product.ts';
+import { type Batch, BATCH_AXES, canBeB, FEW_ROWS, NO_BATCH, type Product } from './product.ts';
 import { along, halves, transposed } from './views.ts';
 
 /** Multiplications below which a product is done straight from the definition. */
@@ -47,7 +47,7 @@ function kindOf(gpu: Gpu, product: Product, count: number): 'plain' | 'tiled' | 
   const most = gpu.device.limits.maxComputeWorkgroupsPerDimension;
   const small = m * n * k < SMALL || k < 4;
   if (out.buffer.type !== 'f32' || small || count > most || Math.max(m, n) / 4 > most) return 'plain';
-  const tileable = a.buffer.type === 'f32' && ['f32', 'f16', 'bf16'].includes(b.buffer.type);
+  const tileable = a.buffer.type === 'f32' && canBeB(b);
   if (!gpu.tuning.software && tileable && Math.min(m, n) > FEW_ROWS) return 'tiled';
   // What goes through memory of whole vectors must fit into a binding, too.
   return paddedBytes(product, count) <= gpu.maxBinding ? 'vectors' : 'plain';
@@ -73,7 +73,7 @@ function run(gpu: Gpu, product: Product, batch: Batch): void {
 export function lowRankMatmul(gpu: Gpu, product: Product): boolean {
   const { a, b, out, low, bias } = product;
   const views = [a, b, out, ...(low ? [low.t, low.u] : []), ...(bias ? [bias] : [])];
-  if (!views.every((v) => v.buffer.type === 'f32' && gpu.fits(v))) return false;
+  if (!views.every((v) => (v === b ? canBeB(v) : v.buffer.type === 'f32') && gpu.fits(v))) return false;
   if (!low || kindOf(gpu, product, 1) === 'tiled') run(gpu, product, NO_BATCH);
   else {
     run(gpu, { ...product, low: undefined }, NO_BATCH);

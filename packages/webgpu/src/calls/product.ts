@@ -4,6 +4,7 @@ import { innermostFirst } from './views.ts';
 
 export interface Product {
   readonly a: View;
+  /** The one factor that the fast kernels widen as they read: a weight, see `canBeB`. */
   readonly b: View;
   readonly out: View;
   readonly m: number;
@@ -16,6 +17,10 @@ export interface Product {
   /** [n], added to each row. */
   readonly bias?: View | undefined;
 }
+
+/** Whether the fast kernels read it as it is held. */
+export const canBeB = ({ buffer: { type } }: View): boolean =>
+  type === 'f32' || type === 'f16' || type === 'bf16';
 
 /** With so few rows (generation) or columns a tile would be mostly empty. */
 export const FEW_ROWS = 4;

@@ -1,5 +1,5 @@
 /** Views as kernels want them: parts of what is larger than an adapter binds at once, transposes, axes from the inside out. */
-import type { View } from '@bax/core';
+import type { Storage, View } from '@bax/core';
 
 /** `length` indices of one axis, from `start` on; axis −1 is the last. */
 export function along(v: View, axis: number, start: number, length: number): View {
@@ -32,3 +32,14 @@ export const transposed = (v: View): View => ({
 /** Lengths or strides as a kernel's vec4 has them: innermost first, and `rest` for the axes that there are not. */
 export const innermostFirst = (list: readonly number[], rest: number): number[] =>
   [...list].reverse().concat([rest, rest, rest, rest]).slice(0, 4);
+
+/** What kernels call the storage of a tensor that they widen as they read; 0 is their own type. */
+export const STORED: Readonly<Record<Storage, number>> = {
+  f32: 0,
+  i32: 0,
+  f64: 0,
+  f16: 1,
+  bf16: 2,
+  u8: 3,
+  u32: 4,
+};

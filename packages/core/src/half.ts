@@ -3,20 +3,21 @@
 //
 //   f16   1 sign, 5 exponent, 10 mantissa bits: IEEE 754 binary16
 //   bf16  1 sign, 8 exponent,  7 mantissa bits: the upper half of an f32
-import { BaxError } from '@bax/core';
+import type { HalfFloat } from './dtype.ts';
+import { BaxError } from './errors.ts';
 
 /** The f32 bits of all 65,536 f16 patterns. */
-let widened: Uint32Array | undefined;
+let table: Uint32Array | undefined;
 
 /** For each sign and exponent of an f32 (its upper 9 bits): what to shift the mantissa by, and what to add to it. */
-let narrowed: { shift: Uint8Array; base: Uint16Array } | undefined;
+let steps: { shift: Uint8Array; base: Uint16Array } | undefined;
 
 /** Every f16 is an f32: exact, for all 65,536 patterns. Fills and returns `out`; throws if the lengths differ. */
 export function f16ToF32(x: Uint16Array, out: Float32Array = new Float32Array(x.length)): Float32Array {
   const bits = bitsOf(out, x);
-  widened ??= Uint32Array.from({ length: 65536 }, (_, pattern) => widen(pattern));
-  const table = widened;
-  for (let i = 0; i < x.length; i++) bits[i] = table[x[i]];
+  table ??= Uint32Array.from({ length: 65536 }, (_, pattern) => widen(pattern));
+  const known = table;
+  for (let i = 0; i < x.length; i++) bits[i] = known[x[i]!]!;
   return out;
 }
 
@@ -26,21 +27,21 @@ export function f16ToF32(x: Uint16Array, out: Float32Array = new Float32Array(x.
  */
 export function f32ToF16(x: Float32Array, out: Uint16Array = new Uint16Array(x.length)): Uint16Array {
   const bits = bitsOf(x, out);
-  narrowed ??= narrowing();
-  const { shift, base } = narrowed;
+  steps ??= narrowing();
+  const { shift, base } = steps;
   for (let i = 0; i < bits.length; i++) {
-    const b = bits[i];
+    const b = bits[i]!;
     if ((b & 0x7fffffff) > 0x7f800000) {
       out[i] = ((b >>> 16) & 0x8000) | 0x7c00 | ((b >>> 13) & 0x3ff || 1);
       continue;
     }
-    const s = shift[b >>> 23];
+    const s = shift[b >>> 23]!;
     const mantissa = (b & 0x7fffff) | 0x800000;
     const kept = mantissa >>> s;
     const rest = mantissa & ((1 << s) - 1);
     const half = 1 << (s - 1);
     // Rounding up may carry into the exponent: the next binade, or infinity, which is what it should be.
-    out[i] = base[b >>> 23] + kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0);
+    out[i] = base[b >>> 23]! + kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0);
   }
   return out;
 }
@@ -48,7 +49,7 @@ export function f32ToF16(x: Float32Array, out: Uint16Array = new Uint16Array(x.l
 /** Every bf16 is an f32 with its lower half zero: exact. Fills and returns `out`; throws if the lengths differ. */
 export function bf16ToF32(x: Uint16Array, out: Float32Array = new Float32Array(x.length)): Float32Array {
   const bits = bitsOf(out, x);
-  for (let i = 0; i < x.length; i++) bits[i] = x[i] << 16;
+  for (let i = 0; i < x.length; i++) bits[i] = x[i]! << 16;
   return out;
 }
 
@@ -59,12 +60,30 @@ export function bf16ToF32(x: Uint16Array, out: Float32Array = new Float32Array(x
 export function f32ToBf16(x: Float32Array, out: Uint16Array = new Uint16Array(x.length)): Uint16Array {
   const bits = bitsOf(x, out);
   for (let i = 0; i < bits.length; i++) {
-    const b = bits[i];
+    const b = bits[i]!;
     const nan = (b & 0x7fffffff) > 0x7f800000;
     // A NaN whose payload lies in the lower half alone would become infinity: set a bit that stays.
     out[i] = nan ? (b >>> 16) | ((b & 0x7f0000) === 0 ? 1 : 0) : (b + 0x7fff + ((b >>> 16) & 1)) >>> 16;
   }
   return out;
+}
+
+/**
+ * The numbers in f16 or bf16, each rounded once, to nearest even, also from f64: by way of an f32 that keeps a trace of what
+ * it drops (rounding to odd), so that nothing becomes a tie that was none.
+ */
+export function narrowed(type: HalfFloat, numbers: ArrayLike<number>): Uint16Array {
+  const floats = numbers instanceof Float32Array ? numbers : Float32Array.from(numbers);
+  if (floats !== numbers) {
+    const bits = bitsOf(floats, numbers);
+    for (let i = 0; i < floats.length; i++) {
+      const [exact, near] = [numbers[i]!, floats[i]!];
+      if (near === exact || exact !== exact) continue;
+      if (Math.abs(near) > Math.abs(exact)) bits[i]!--; // back towards zero
+      bits[i]! |= 1;
+    }
+  }
+  return type === 'f16' ? f32ToF16(floats) : f32ToBf16(floats);
 }
 
 /** The bits of `floats`, once it is as long as `other`. */
