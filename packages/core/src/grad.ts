@@ -83,9 +83,13 @@ function walk(
   const gradients = new Map<Tensor, Tensor>([
     [loss, options.createGraph && seed.tracked ? seed : alias(seed)],
   ]);
+  /** Whatever was a gradient in this walk. */
+  const known = new Set<Tensor>(gradients.values());
   const accumulate = (x: Tensor, g: Tensor): void => {
     const sofar = gradients.get(x);
-    gradients.set(x, sofar ? add(sofar, g) : g);
+    const whole = sofar ? add(sofar, g) : g;
+    gradients.set(x, whole);
+    known.add(whole);
     if (sofar && !options.createGraph) [sofar, g].forEach((t) => t.dispose());
   };
   const windowed = new Set<Tensor>();
@@ -93,9 +97,9 @@ function walk(
   for (const record of records)
     for (const x of record.inputs) if (x.tapeOwned && !firstUse.has(x)) firstUse.set(x, record);
   for (const record of records.reverse()) {
-    if (record.op.window && !options.createGraph) addWindow(record, gradients, leads, windowed);
+    if (record.op.window && !options.createGraph) addWindow(record, gradients, leads, windowed, known);
     else if (record.outputs.some((y) => gradients.has(y)))
-      for (const [x, g] of backwardOf(record, gradients, leads, options.createGraph ?? false))
+      for (const [x, g] of backwardOf(record, gradients, leads, options.createGraph ? undefined : known))
         accumulate(x, g);
     record.consumed = consume;
     for (const y of record.outputs) {
@@ -128,6 +132,7 @@ function addWindow(
   gradients: Map<Tensor, Tensor>,
   leads: ReadonlySet<Tensor>,
   windowed: Set<Tensor>,
+  known: Set<Tensor>,
 ): void {
   const g = gradients.get(y!);
   if (!g || !leads.has(x!)) return;
@@ -139,6 +144,7 @@ function addWindow(
       sofar?.dispose();
       gradients.set(x!, whole);
       windowed.add(whole);
+      known.add(whole);
     }
     const window = op.view!(whole.view, attrs);
     const { backend } = whole;
@@ -151,12 +157,15 @@ function own(g: Tensor): Tensor {
   return g.record || (!g.kept && g.hold.memory.holders === 1 && isContiguous(g.view)) ? g : copy(g);
 }
 
-/** The gradients that one record passes to those of its inputs that lead to a wanted tensor. */
+/**
+ * The gradients that one record passes to those of its inputs that lead to a wanted tensor: each a tensor that is not
+ * among the `known`, if these are given.
+ */
 function backwardOf(
   record: TapeRecord,
   gradients: ReadonlyMap<Tensor, Tensor>,
   leads: ReadonlySet<Tensor>,
-  taped: boolean,
+  known: ReadonlySet<Tensor> | undefined,
 ): [Tensor, Tensor][] {
   const { op, inputs, outputs, attrs, versions, path } = record;
   const rules = (): [Tensor, Tensor][] => {
@@ -184,11 +193,11 @@ function backwardOf(
       const gx = rule({ g, x: inputs, y: outputs[0]!, ys: outputs, attrs, index, shared });
       if (gx) found.push([x, unbroadcast(gx, x, `${op.name}: the gradient of input ${index}`)]);
     });
-    if (taped) return found;
+    if (!known) return found;
     // Each gradient is owned once, so that it can be freed: a rule may hand on g itself, or one tensor for two inputs.
-    const seen = new Set<Tensor>([...gradients.values(), ...inputs, ...outputs]);
+    const seen = new Set<Tensor>([...inputs, ...outputs]);
     return found.map(([x, g]) => {
-      const mine = seen.has(g) || g.kept ? alias(g) : g;
+      const mine = known.has(g) || seen.has(g) || g.kept ? alias(g) : g;
       seen.add(mine);
       return [x, mine];
     });

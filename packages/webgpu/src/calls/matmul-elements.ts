@@ -2,8 +2,8 @@
 import { sizeOf, type View } from '@bax/core';
 import type { Gpu } from '../gpu.ts';
 import { ladderMatmulNaive as naive, matmulTiled } from '../wgsl.generated.ts';
-import { type Batch, batchParams, type Product } from './product.ts';
-import { STORED } from './views.ts';
+import { type Batch, batchStrides, type Product } from './product.ts';
+import { innermostFirst, STORED } from './views.ts';
 
 /** Threads of a workgroup of the naive kernel. */
 const SIZE = 64;
@@ -18,8 +18,9 @@ function layout(gpu: Gpu, { a, b, out, m, n, k, scale, accumulate }: Product, ba
   const [outRow, outColumn] = out.strides.slice(-2);
   const [atA, atB, atOut] = bounds.map(({ base }) => base);
   gpu.about(a, b, out);
+  const [aBatch, bBatch, outBatch] = batchStrides(batch, 1);
   const params = {
-    ...batchParams(batch, 1),
+    batch: innermostFirst(batch.shape, 1), aBatch, bBatch, outBatch,
     a: atA, b: atB, out: atOut, m, n, k, aRow, aColumn, bRow, bColumn, outRow, outColumn,
     accumulate: accumulate ? 1 : 0,
     scale,

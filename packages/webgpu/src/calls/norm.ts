@@ -18,48 +18,61 @@ const STATISTICS = 16;
 /** CENTRED: whether it subtracts the mean, as layerNorm does and rmsNorm does not. */
 const of = (gpu: Gpu, name: string, CENTRED: number): Record<string, FusedKernel> => ({
   [name]: ([x, weight, bias = weight], [y], attrs) =>
-    onRows(gpu, [x, weight, bias], [y], ({ T, constants, workgroups, ...shape }, _, x, weight, bias, y) => {
-      gpu.run(
-        kernel,
-        { T, constants: { ...constants, CENTRED } },
-        [x.bound, weight.bound, bias.bound, y.bound],
-        {
-          ...shape,
-          eps: (attrs as NormAttrs).eps,
-          x: x.at,
-          xRow: x.step,
-          weight: weight.at,
-          bias: bias.at,
-          y: y.at,
-          yRow: y.step,
-        },
-        workgroups,
-      );
-    }),
+    onRows(
+      gpu,
+      [x, weight, bias],
+      [y],
+      ({ rows, columns, n, T, constants, workgroups }, _, x, weight, bias, y) => {
+        gpu.run(
+          kernel,
+          { T, constants: { ...constants, CENTRED } },
+          [x.bound, weight.bound, bias.bound, y.bound],
+          {
+            rows,
+            columns,
+            n,
+            eps: (attrs as NormAttrs).eps,
+            x: x.at,
+            xRow: x.step,
+            weight: weight.at,
+            bias: bias.at,
+            y: y.at,
+            yRow: y.step,
+          },
+          workgroups,
+        );
+      },
+    ),
   [`${name}Grad`]: ([g, x, weight], [dx], attrs) =>
-    onRows(gpu, [g, x, weight], [dx], ({ T, constants, workgroups, ...shape }, _, g, x, weight, dx) => {
-      gpu.run(
-        gradKernel,
-        { T, constants: { ...constants, CENTRED } },
-        [g.bound, x.bound, weight.bound, dx.bound],
-        {
-          ...shape,
-          eps: (attrs as NormAttrs).eps,
-          g: g.at,
-          gRow: g.step,
-          x: x.at,
-          xRow: x.step,
-          weight: weight.at,
-          dx: dx.at,
-          dxRow: dx.step,
-        },
-        workgroups,
-      );
-    }),
+    onRows(
+      gpu,
+      [g, x, weight],
+      [dx],
+      ({ rows, columns, n, T, constants, workgroups }, _, g, x, weight, dx) => {
+        gpu.run(
+          gradKernel,
+          { T, constants: { ...constants, CENTRED } },
+          [g.bound, x.bound, weight.bound, dx.bound],
+          {
+            rows,
+            columns,
+            n,
+            eps: (attrs as NormAttrs).eps,
+            g: g.at,
+            gRow: g.step,
+            x: x.at,
+            xRow: x.step,
+            weight: weight.at,
+            dx: dx.at,
+            dxRow: dx.step,
+          },
+          workgroups,
+        );
+      },
+    ),
   [`${name}GradWeight`]: ([g, x], [dw], attrs) =>
     (sizeOf(x.shape) / dw.shape[0]) * STATISTICS <= gpu.maxBinding &&
-    onRows(gpu, [g, x], [], ({ T, constants, workgroups, ...shape }, fresh, g, x) => {
-      const { rows, columns, n } = shape;
+    onRows(gpu, [g, x], [], ({ rows, columns, n, T, constants, workgroups }, fresh, g, x) => {
       const statistics = fresh([rows, 4], 'f32');
       const chunks = Math.ceil(rows / CHUNK);
       const sums = fresh([chunks, n], 'f32');
@@ -68,7 +81,7 @@ const of = (gpu: Gpu, name: string, CENTRED: number): Record<string, FusedKernel
         statisticsKernel,
         { T, constants: { ...constants, CENTRED } },
         [x.bound, moments],
-        { ...shape, eps: (attrs as NormAttrs).eps, x: x.at, xRow: x.step },
+        { rows, columns, n, eps: (attrs as NormAttrs).eps, x: x.at, xRow: x.step },
         workgroups,
       );
       const count = chunks * columns;

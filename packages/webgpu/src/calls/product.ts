@@ -31,11 +31,6 @@ export type Batch = ReturnType<typeof collapse>;
 export const BATCH_AXES = 4;
 export const NO_BATCH: Batch = { shape: [], strides: [[], [], []] };
 
-/** The batch as a kernel's parameters; strides in units of so many elements. */
-export function batchParams(
-  { shape, strides }: Batch,
-  unit: number,
-): Record<'batch' | 'aBatch' | 'bBatch' | 'outBatch', number[]> {
-  const [aBatch, bBatch, outBatch] = strides.map((s) => innermostFirst(s.map((x) => x / unit), 0)); // prettier-ignore
-  return { batch: innermostFirst(shape, 1), aBatch, bBatch, outBatch };
-}
+/** Strides of a, b and out along the batch's axes as a kernel's parameters, in units of so many elements. */
+export const batchStrides = ({ strides }: Batch, unit: number): number[][] =>
+  strides.map((s) => innermostFirst(unit === 1 ? s : s.map((x) => x / unit), 0));

@@ -30,8 +30,11 @@ export const transposed = (v: View): View => ({
 });
 
 /** Lengths or strides as a kernel's vec4 has them: innermost first, and `rest` for the axes that there are not. */
-export const innermostFirst = (list: readonly number[], rest: number): number[] =>
-  [...list].reverse().concat([rest, rest, rest, rest]).slice(0, 4);
+export function innermostFirst(list: readonly number[], rest: number): number[] {
+  const out = [rest, rest, rest, rest];
+  for (let i = 0; i < list.length; i++) out[i] = list[list.length - 1 - i];
+  return out;
+}
 
 /** What kernels call the storage of a tensor that they widen as they read; 0 is their own type. */
 export const STORED: Readonly<Record<Storage, number>> = {
