@@ -210,6 +210,20 @@ it('indices of a replay are checked on the device', async () => {
   replay.dispose();
 });
 
+it('what the host knew of indices is forgotten when a replay changes them', async () => {
+  const table = keep(f32([10, 20, 30], gpu));
+  const index = keep(tensor([0], { dtype: 'i32', backend: gpu }));
+  const two = keep(tensor([2], { dtype: 'i32', backend: gpu }));
+  const replay = record(gpu, () => void assign(index, two));
+  gpu.write(index.view.buffer, Int32Array.of(1)); // which the host remembers
+  replay.run();
+  const sums = keep(zeros([3], { backend: gpu }));
+  gpu.scatterAdd(index.view, f32([1], gpu).view, sums.view);
+  expect(await valuesOf(gather(table, index))).toEqual([30]);
+  expect(await valuesOf(sums)).toEqual([0, 0, 1]);
+  replay.dispose();
+});
+
 it('replays that follow at once, while kernels compile, each have their own scalars', async () => {
   const fresh = await webgpu(anyAdapter);
   const p = keep(f32([0], fresh));

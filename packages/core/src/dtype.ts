@@ -1,5 +1,3 @@
-import { bf16ToF32, f16ToF32 } from './half.ts';
-
 /** What can be computed with. f64 exists to check gradients; WebGPU has none. */
 export type DType = 'f32' | 'f64' | 'i32';
 
@@ -42,12 +40,5 @@ export const dtypeOf = (type: Storage): DType =>
 /** A zero-filled host array of `length` elements. */
 export const hostArray = <S extends Storage>(type: S, length: number): HostArrays[S] =>
   new constructors[type](length);
-
-/** The numbers of a host array of that storage, in the array of the dtype that it computes as; itself if it is that. */
-export function valuesOf(type: Storage, held: TypedArray): HostArrays[DType] {
-  if (held instanceof Uint16Array) return type === 'bf16' ? bf16ToF32(held) : f16ToF32(held);
-  if (held instanceof Uint8Array || held instanceof Uint32Array) return Int32Array.from(held);
-  return held;
-}
 
 export const isFloat = (dtype: DType): dtype is 'f32' | 'f64' => dtype !== 'i32';

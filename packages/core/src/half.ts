@@ -3,7 +3,7 @@
 //
 //   f16   1 sign, 5 exponent, 10 mantissa bits: IEEE 754 binary16
 //   bf16  1 sign, 8 exponent,  7 mantissa bits: the upper half of an f32
-import type { HalfFloat } from './dtype.ts';
+import type { DType, HalfFloat, HostArrays, Storage, TypedArray } from './dtype.ts';
 import { BaxError } from './errors.ts';
 
 /** The f32 bits of all 65,536 f16 patterns. */
@@ -128,4 +128,11 @@ function narrowing(): { shift: Uint8Array; base: Uint16Array } {
     }
   }
   return { shift, base };
+}
+
+/** The numbers of a host array of that storage, in the array of the dtype that it computes as; itself if it is that. */
+export function valuesOf(type: Storage, held: TypedArray): HostArrays[DType] {
+  if (held instanceof Uint16Array) return type === 'bf16' ? bf16ToF32(held) : f16ToF32(held);
+  if (held instanceof Uint8Array || held instanceof Uint32Array) return Int32Array.from(held);
+  return held;
 }

@@ -1,8 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Backend, View } from './backend.ts';
 import type { DType, HostArrays, Storage, TypedArray } from './dtype.ts';
-import { bytesOf, dtypeOf, hostArray, valuesOf } from './dtype.ts';
+import { bytesOf, dtypeOf, hostArray } from './dtype.ts';
 import { BaxError } from './errors.ts';
+import { valuesOf } from './half.ts';
 import { claim, newMemory, release, type Hold, type Memory } from './memory.ts';
 import { enroll } from './scope.ts';
 import { rowMajor, showShape, sizeOf, type Shape } from './shape.ts';

@@ -186,11 +186,14 @@ function open(device: GPUDevice, info: BackendInfo, tuning: Tuning, options: Web
   };
 }
 
-const forget = (views: readonly View[]): void => {
-  for (const { buffer } of views) (buffer as GpuTensorBuffer).known = undefined;
-};
-
 function backend(gpu: Gpu, info: BackendInfo): Backend {
+  /** What the host knows of their contents is about to be wrong, and will be so again when a recording is replayed. */
+  const forget = (views: readonly View[]): void => {
+    for (const { buffer } of views) {
+      (buffer as GpuTensorBuffer).known = undefined;
+      gpu.queue.recording?.changes(buffer as GpuTensorBuffer);
+    }
+  };
   return {
     name: 'webgpu',
     info,

@@ -6,7 +6,7 @@ import { BaxError } from '@bax/core';
 import type { Batch, Dispatch } from './batch.ts';
 import type { IndexCall } from './index-call.ts';
 import { type Kernel, pack } from './kernel.ts';
-import type { Block, Owner } from './memory.ts';
+import type { Block, GpuTensorBuffer, Owner } from './memory.ts';
 
 /** Parameters that hold a key or scalars by reference. */
 interface Live {
@@ -24,6 +24,7 @@ export class Recording implements Owner {
   readonly #blocks = new Set<Block>();
   /** Blocks from before the recording that the step uses, and how often each had been given back by then. */
   readonly #foreign = new Map<Block, number>();
+  readonly #changed = new Set<GpuTensorBuffer>();
   readonly #free = new Map<number, Block[]>();
   closed: boolean = false;
 
@@ -50,6 +51,10 @@ export class Recording implements Owner {
   holds(kernel: Kernel, params: object, at: number): void {
     this.#live.push({ batch: this.#batches.length, kernel, params, at });
   }
+  /** The step writes to it. */
+  changes(buffer: GpuTensorBuffer): void {
+    if (buffer.type === 'i32') this.#changed.add(buffer);
+  }
   use(block: Block): void {
     if (this.#blocks.has(block)) return;
     this.#blocks.add(block);
@@ -66,6 +71,7 @@ export class Recording implements Owner {
         throw new BaxError(
           'replay: memory that the recorded step uses was freed since; record it again, or keep what it works on',
         );
+    for (const buffer of this.#changed) buffer.known = undefined;
     for (const { batch, kernel, params, at } of this.#live)
       pack(kernel, params, this.#batches[batch].view, at);
     for (const block of this.#blocks) block.lastUse = serial + this.#batches.length - 1;
