@@ -1,8 +1,8 @@
 /** What a training step costs as the model grows: width, context and batch, one at a time around the small GPT. */
 import { countFlops } from './flops.ts';
 import { openGpt, showSize, SMALL, TINY, trainer, type GptSize } from './gpt.ts';
-import { leastMs, say, type Suite } from './options.ts';
-import { allThreads } from './ours.ts';
+import { leastMs, type Options, say, type Suite } from './options.ts';
+import { allThreads, type Engine, gpuEngines } from './ours.ts';
 import { median, race, ratios, timed, type Contender } from './rounds.ts';
 import { digits, showRatio, showTimes, type Row } from './table.ts';
 
@@ -15,9 +15,15 @@ const full: Readonly<Record<Axis, readonly number[]>> = {
 };
 const quickly: typeof full = { width: [16, 32, 64], context: [16, 32, 64], batch: [1, 2, 4] };
 
-export const run: Suite = async ({ rounds, quick }) => {
+export const run: Suite = async (options) => {
+  const rows: Row[] = [];
+  for (const engine of [allThreads, ...gpuEngines]) rows.push(...(await costOn(engine, options)));
+  return rows;
+};
+
+async function costOn(engine: Engine, { rounds, quick }: Options): Promise<Row[]> {
   const [middle, sweeps] = quick ? [TINY, quickly] : [SMALL, full];
-  say(`cost: around ${showSize(middle)}`);
+  say(`cost: ${engine.name}, around ${showSize(middle)}`);
   const sizes = new Map<string, GptSize>();
   for (const axis of Object.keys(symbols) as Axis[])
     for (const value of sweeps[axis]) {
@@ -26,7 +32,7 @@ export const run: Suite = async ({ rounds, quick }) => {
     }
   const flops = new Map<string, number>();
   const contenders = [...sizes].map(([name, size]) =>
-    contender(name, size, leastMs(quick), (count) => flops.set(name, count)),
+    contender(engine, name, size, leastMs(quick), (count) => flops.set(name, count)),
   );
   const results = new Map((await race(contenders, rounds)).map((result) => [result.name, result]));
 
@@ -38,7 +44,7 @@ export const run: Suite = async ({ rounds, quick }) => {
       const tokens = size.batch * size.context;
       const times = ratios(result, results.get(showSize(middle))!);
       return {
-        case: `step against ${symbols[axis]}, ${allThreads.name}`,
+        case: `step against ${symbols[axis]}, ${engine.name}`,
         who: `${symbols[axis]} = ${value}`,
         ...showTimes(result.ms, {
           unit: 'ms',
@@ -56,9 +62,10 @@ export const run: Suite = async ({ rounds, quick }) => {
       };
     }),
   );
-};
+}
 
 const contender = (
+  engine: Engine,
   name: string,
   size: GptSize,
   atLeast: number,
@@ -66,7 +73,7 @@ const contender = (
 ): Contender => ({
   name,
   async open() {
-    const backend = await allThreads.open();
+    const backend = await engine.open();
     const model = openGpt(size, backend);
     const { step, run } = trainer(model, model.parameters(), size, backend);
     const { result: loss, flops } = countFlops(() => step());
