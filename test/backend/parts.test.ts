@@ -24,7 +24,7 @@ const checks = conformance.filter(({ name }) => families.some((family) => name.s
 
 describe('with bindings of 128 KiB', () => {
   it('the checks are there', () => expect(checks.length).toBe(families.length));
-  it.each(checks)('$name', async ({ run }) => run(backend, { runs: 0.1, seed: 1 }));
+  it.each(checks)('$name', { timeout: 300_000 }, async ({ run }) => run(backend, { runs: 0.1, seed: 1 }));
 
   it('a table that scatterAdd would need whole is refused, and nothing is changed', async () => {
     const view = (buffer: BufferRef, ...shape: number[]): View => {

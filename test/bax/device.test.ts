@@ -1,5 +1,6 @@
 import { device, type DeviceName, setBackend, tensor } from 'bax';
 import { cpu } from '@bax/cpu';
+import type { WebGpuBackend } from '@bax/webgpu';
 import { afterAll, afterEach, expect, it, vi } from 'vitest';
 
 afterEach(() => void vi.restoreAllMocks());
@@ -22,6 +23,25 @@ it.each([
 it('opens each device once', async () => {
   expect(await device('auto')).toBe(await device('wasm'));
   expect(await device('cpu')).toBe(await device('cpu'));
+});
+
+it('a software adapter is for those who ask for it, though it is open', async () => {
+  vi.resetModules();
+  const fresh = await import('bax');
+  const asked = await fresh.device('webgpu', { software: true });
+  const isSoftware = asked.info.adapter.endsWith('(software)');
+  const say = vi.fn();
+  const auto = await fresh.device('auto', { say });
+  expect(auto === asked).toBe(!isSoftware);
+  expect(say).toHaveBeenCalledTimes(isSoftware ? 1 : 0);
+  if (isSoftware) await expect(fresh.device('webgpu')).rejects.toThrow('pass { software: true }');
+  expect(await fresh.device('webgpu', { software: true })).toBe(asked);
+  (asked as WebGpuBackend).close();
+  await (asked as WebGpuBackend).lost;
+  await new Promise((resolve) => setTimeout(resolve));
+  const anew = await fresh.device('webgpu', { software: true });
+  expect(anew).not.toBe(asked);
+  (anew as WebGpuBackend).close();
 });
 
 it('auto is cpu where wasm cannot run; wasm says why', async () => {

@@ -98,6 +98,36 @@ describe('moveTogether', () => {
     ]);
   });
 
+  it('each keeps a version of its own, and is changed with the whole', () => {
+    const [a, b] = [f32([1, 2]), f32([3, 4])];
+    a.requiresGrad = true;
+    moveTogether([a, b]);
+    const loss = (): Tensor => sum(mul(a, a));
+    const first = loss();
+    assign(b, f32([0, 0]));
+    expect(grad(first, [a]).map(valuesOf)).toEqual([[2, 4]]);
+    const second = loss();
+    const [{ tensors }] = runsOf([a, b]);
+    a.requiresGrad = false;
+    assign(tensors[0], f32([5, 6, 7, 8]));
+    expect(() => grad(second, [a])).toThrow('was changed in place after it was used');
+    expect([a, b].map(valuesOf)).toEqual([[5, 6], [7, 8]]); // prettier-ignore
+  });
+
+  it('moves nothing again that was moved, and frees the memory with the last', () => {
+    const [a, b, c] = [f32([1, 2]), f32([3, 4]), f32([5, 6])];
+    moveTogether([a, b, c]);
+    const { buffer } = a.view;
+    moveTogether([a, c]);
+    expect([a, c].map((t) => t.view.buffer)).toEqual([buffer, buffer]);
+    const { live } = backend.memory();
+    a.dispose();
+    b.dispose();
+    expect(backend.memory().live).toBe(live);
+    c.dispose();
+    expect(backend.memory().live).toBe(live - 24);
+  });
+
   it('refuses results of recorded ops, and tensors that were freed', () => {
     const a = f32([1]);
     a.requiresGrad = true;

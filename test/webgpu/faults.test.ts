@@ -201,6 +201,17 @@ describe('what cannot be asked for', () => {
     expect(await failure(() => webgpu({ ...anyAdapter, features: { f16: true } as object }))).toBe(
       "webgpu: there is no feature 'f16'; choose among shader-f16, subgroups, timestamp-query",
     );
+    const odd: [object, string][] = [
+      [{ poolBytes: '1GB' }, 'webgpu: poolBytes is "1GB"; it may be a number of bytes from 0'],
+      [{ poolBytes: -1 }, 'webgpu: poolBytes is -1; it may be a number of bytes from 0'],
+      [{ software: 'yes' }, 'webgpu: software is "yes"; it may be true or false'],
+      [
+        { powerPreference: 'fast' },
+        "webgpu: powerPreference is \"fast\"; it may be 'high-performance' or 'low-power'",
+      ],
+    ];
+    for (const [options, message] of odd)
+      expect(await failure(() => webgpu({ ...anyAdapter, ...options }))).toBe(message);
     const has = backend.info.features.includes('shader-f16');
     const asked = webgpu({ ...anyAdapter, features: { 'shader-f16': true } });
     if (has) (await asked).close();

@@ -1,10 +1,10 @@
 /** Recorded steps: made again, they give the bits of the step itself. And dry runs, which give none. */
 import {
-  add, assign, type Backend, dropout, foldIn, full, gather, grad, type Key, key, keep, mean, mul, record, scope,
+  add, argmax, assign, type Backend, dropout, foldIn, full, gather, grad, type Key, key, keep, mean, mul, record, scope,
   setBackend, sub, sum, type Tensor, tensor, valueAndGrad, zeros,
 } from '@bax/core'; // prettier-ignore
 import { cpu } from '@bax/cpu';
-import { adamW, attachLora, createGpt2, gpt2Config, type Optimizer, planLora } from '@bax/nn';
+import { adamW, attachLora, createGpt2, gpt2Config, type Optimizer, planLora, sgd } from '@bax/nn';
 import { webgpu, type WebGpuBackend } from '@bax/webgpu';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { anyAdapter } from '../support/backends.ts';
@@ -239,6 +239,138 @@ it('replays that follow at once, while kernels compile, each have their own scal
   fresh.close();
 });
 
+it('two steps of an optimiser in one recording are two, each with its own learning rate', async () => {
+  const run = async (replayed: boolean): Promise<number[]> => {
+    const p = keep(f32([1, 2, 3, 4], gpu));
+    const g = keep(f32([1, -1, 2, 0.5], gpu));
+    const optimizer = adamW([p]);
+    const step = (): void => {
+      optimizer.step([g], () => 0.1);
+      optimizer.step([g], () => 0.01);
+    };
+    const again = replayed ? record(gpu, step) : (step(), { run: step });
+    again.run();
+    expect(optimizer.stepCount).toBe(4);
+    return valuesOf(p);
+  };
+  expect(await run(true)).toEqual(await run(false));
+});
+
+describe('bad indices', () => {
+  const table = (backend: Backend): Tensor => keep(f32([10, 20, 30], backend));
+  const refused = "gather: index 7 at position 0 is outside the table's 3 rows";
+
+  it('of a run that a read does not wait for are told by the next, and then no more', async () => {
+    const index = keep(tensor([0, 1], { dtype: 'i32', backend: gpu }));
+    const bad = keep(tensor([7, 1], { dtype: 'i32', backend: gpu }));
+    const good = keep(tensor([2, 1], { dtype: 'i32', backend: gpu }));
+    const replay = record(gpu, () => gather(table(gpu), index));
+    const first = replay.result.data();
+    assign(index, bad);
+    await Promise.resolve();
+    await Promise.resolve();
+    replay.run();
+    const outcomes = await Promise.allSettled([first, replay.result.data()]);
+    expect(outcomes.filter(({ status }) => status === 'rejected').length).toBeGreaterThan(0);
+    for (const outcome of outcomes)
+      if (outcome.status === 'rejected') expect((outcome.reason as Error).message).toBe(refused);
+    assign(index, good);
+    replay.run();
+    expect(await valuesOf(replay.result)).toEqual([30, 20]);
+    assign(index, bad);
+    replay.run();
+    await expect(replay.result.data()).rejects.toThrow(refused);
+    replay.dispose();
+  });
+
+  it('are told though the very first gather was recorded, and a good run followed', async () => {
+    const fresh = await webgpu(anyAdapter);
+    const index = keep(tensor([0], { dtype: 'i32', backend: fresh }));
+    const replay = record(fresh, () => gather(table(fresh), index));
+    assign(index, tensor([7], { dtype: 'i32', backend: fresh }));
+    replay.run();
+    assign(index, tensor([1], { dtype: 'i32', backend: fresh }));
+    replay.run();
+    await expect(replay.result.data()).rejects.toThrow(refused);
+    fresh.close();
+  });
+});
+
+it('a tape that holds what a replay computes anew says so, and so does another backend', () => {
+  for (const backend of [gpu, cpu()]) {
+    const [x, w] = [keep(f32([1, 2], backend)), f32([1, 1], backend)];
+    w.requiresGrad = true;
+    const replay = record(backend, () => mul(x, 2));
+    const loss = sum(mul(replay.result, w));
+    replay.run();
+    expect(() => grad(loss, [w])).toThrow('input 0 of mul [2] was changed in place after it was used');
+    replay.dispose();
+  }
+});
+
+it('a read inside of a recorded step is refused', async () => {
+  const x = keep(f32([1, 2], gpu));
+  let read: Promise<unknown> = Promise.resolve();
+  const replay = record(gpu, () => {
+    const y = mul(x, 2);
+    read = y.data();
+    read.catch(() => undefined);
+    return sum(y);
+  });
+  await expect(read).rejects.toThrow(
+    'webgpu: a step that is recorded cannot read; return the tensor, and read it afterwards',
+  );
+  replay.run();
+  expect(await replay.result.item()).toBe(6);
+  replay.dispose();
+});
+
+it('a step that asks nothing of the backend is refused; what it was given stays the caller’s', async () => {
+  const there = keep(f32([1], cpu()));
+  expect(() => record(gpu, () => mul(there, 2))).toThrow(
+    'record: the step asked nothing of this backend, webgpu',
+  );
+  const x = f32([1, 2], gpu);
+  const replay = record(gpu, () => [x, mul(x, 2)]);
+  replay.run();
+  replay.dispose();
+  expect(await valuesOf(x)).toEqual([1, 2]);
+});
+
+it('what a recording keeps for itself is told as pooled, and goes on where a longer axis was counted', async () => {
+  const fresh = await webgpu(anyAdapter);
+  const x = keep(full([1000], 1, { backend: fresh }));
+  const before = fresh.memory();
+  const replay = record(fresh, () =>
+    mul(
+      scope(() =>
+        add(
+          scope(() => mul(x, 3)),
+          x,
+        ),
+      ),
+      x,
+    ),
+  );
+  expect(fresh.memory().pooled + fresh.memory().live).toBeGreaterThan(before.pooled + before.live + 4000);
+  const largest = record(fresh, () => argmax(x, 0));
+  await argmax(full([3000], 1, { backend: fresh }), 0).item();
+  largest.run();
+  expect(await largest.result.item()).toBe(0);
+  replay.dispose();
+  fresh.close();
+});
+
+it('a run that is refused changes nothing on the host', () => {
+  const [p, g] = [keep(f32([1], gpu)), f32([1], gpu)];
+  const optimizer = sgd([p]);
+  const replay = record(gpu, () => optimizer.step([g]));
+  g.dispose();
+  expect(() => replay.run()).toThrow('replay: memory that the recorded step uses was freed since');
+  expect(optimizer.stepCount).toBe(1);
+  replay.dispose();
+});
+
 it('steps are recorded one at a time, and not if they fail', async () => {
   const x = keep(f32([1], gpu));
   expect(() => record(gpu, () => record(gpu, () => mul(x, 2)))).toThrow(
@@ -274,6 +406,49 @@ describe('warmUp', () => {
     expect(await Promise.all(params.map(valuesOf))).toEqual(await Promise.all(cold.params.map(valuesOf)));
     fresh.close();
   }, 60_000);
+
+  it('of a step with an optimiser of its own leaves the parameters alone', async () => {
+    const params = [keep(f32([1, 2, 3, 4], gpu)), keep(f32([5, 6, 7, 8], gpu))];
+    await gpu.warmUp(() => {
+      const optimizer = adamW(params);
+      const { grads } = valueAndGrad(() => sum(mul(params[0], params[1])), params);
+      optimizer.step(grads);
+      optimizer.dispose();
+    });
+    expect(await Promise.all(params.map(valuesOf))).toEqual([[1, 2, 3, 4], [5, 6, 7, 8]]); // prettier-ignore
+  });
+
+  it('what it leaves behind has no values, and says so', async () => {
+    const w = keep(f32([1, 2], gpu));
+    w.requiresGrad = true;
+    await gpu.warmUp(() => sum(mul(w, w)).backward());
+    const message =
+      'webgpu: this tensor was made while a step was warmed up, which computes nothing, so it has no values';
+    await expect(w.grad!.data()).rejects.toThrow(message);
+    expect(() => sum(mul(w, w)).backward()).toThrow(message);
+    w.grad!.dispose();
+    w.grad = undefined;
+    sum(mul(w, w)).backward();
+    expect(await valuesOf(w.grad!)).toEqual([2, 4]);
+  });
+
+  it('of a step that throws, waits or reads changes nothing', async () => {
+    const [w, q] = [keep(f32([1, 2], gpu)), keep(f32([9, 9], gpu))];
+    await expect(
+      gpu.warmUp(() => {
+        assign(w, q);
+        throw new Error('mine');
+      }),
+    ).rejects.toThrow('mine');
+    await expect(gpu.warmUp(async () => Promise.resolve(assign(w, q)))).rejects.toThrow('synchronous');
+    let read: Promise<unknown> = Promise.resolve();
+    await gpu.warmUp(() => {
+      read = mul(w, 2).data();
+      read.catch(() => undefined);
+    });
+    await expect(read).rejects.toThrow('webgpu: a step that is warmed up cannot read');
+    expect(await valuesOf(w)).toEqual([1, 2]);
+  });
 
   it('leaves no tensors behind, and is refused a step that waits', async () => {
     const fresh = await webgpu(anyAdapter);

@@ -1,5 +1,5 @@
 /** train with `replay`: the bits of training without, from one call of the loss for each shape of batch. */
-import { key, mean, mul, setBackend, sum, tensor, type Tensor } from '@bax/core';
+import { assign, keep, key, mean, mul, setBackend, sum, tensor, type Tensor } from '@bax/core';
 import {
   adamW, attachLora, createGpt2, gpt2Config, planLora, randomWindows, sgd, train, type TrainBatch, type TrainOptions, warmupCosine,
 } from '@bax/nn'; // prettier-ignore
@@ -53,6 +53,8 @@ it.each([
   ['one shape', () => 16, undefined, 1],
   ['micro-batches', () => 16, 3, 3],
   ['another shape from step 4 on', (step: number) => (step < 4 ? 8 : 16), undefined, 2],
+  ['two shapes in turn', (step: number) => (step % 2 ? 8 : 16), undefined, 2],
+  ['a shape for each step', (step: number) => 8 + step, undefined, 8],
 ] as const)('%s: the same bits', async (_, context, accumulate, recorded) => {
   const [eager, replayed] = [
     await trained({ replay: false, context, ...(accumulate ? { accumulate } : {}) }),
@@ -110,6 +112,59 @@ it('other values in a batch are followed by recording anew', async () => {
   const replayed = await losses(true);
   expect(replayed.losses).toEqual((await losses(false)).losses);
   expect(replayed.calls).toBe(2);
+});
+
+it.each<[string, (step: number, kept: { x: Tensor; list: Float32Array }) => Rows]>([
+  [
+    'an instance of a class',
+    (step, { x }) => {
+      assign(x, tensor([step + 1, 2]));
+      return Object.assign(new (class Batch {})(), { x, validTokens: 2 });
+    },
+  ],
+  [
+    'an array that is filled anew',
+    (step, { list }) => {
+      list[0] = step;
+      return { ...rows(0), extra: list, validTokens: 2 };
+    },
+  ],
+])('%s in a batch is followed', async (_, batch) => {
+  const losses = async (replay: boolean): Promise<number[]> => {
+    const weight = w();
+    const kept = { x: keep(tensor([0, 0])), list: new Float32Array(1) };
+    const run = await train(
+      regression({
+        replay,
+        optimizer: sgd([weight], { lr: 0.01 }),
+        batches: (step) => batch(step, kept),
+        loss: ({ x, extra }) => sum(mul(mul(x, weight), 1 + ((extra as Float32Array | undefined)?.[0] ?? 0))),
+        steps: 4,
+      }),
+    );
+    return run.losses;
+  };
+  expect(await losses(true)).toEqual(await losses(false));
+});
+
+it('the context may be passed on whole; a parameter that is gone is missed', async () => {
+  const seen: unknown[] = [];
+  const weight = w();
+  const loss: TrainOptions<Rows>['loss'] = ({ x }, context) => {
+    seen.push({ ...context });
+    return sum(mul(x, weight));
+  };
+  await train(regression({ optimizer: sgd([weight]), loss }));
+  expect(Object.keys(seen[0] as object)).toEqual(['key']);
+  const [a, b] = [w(), w()];
+  const run = train(
+    regression({
+      optimizer: sgd([a, b]),
+      loss: ({ x }) => sum(mul(mul(x, a), b)),
+      onStep: () => b.dispose(),
+    }),
+  );
+  await expect(run).rejects.toThrow('this tensor was freed by dispose()');
 });
 
 it('stops at a loss that is NaN with the parameters of the step before, and frees what it holds', async () => {

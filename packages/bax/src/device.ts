@@ -14,22 +14,36 @@ export interface DeviceOptions {
 const makers: Readonly<Record<Named, (options: DeviceOptions) => Promise<Backend>>> = {
   webgpu: async ({ software = false }) => {
     const backend = await (await import('@bax/webgpu')).webgpu({ software });
-    void backend.lost.then(() => devices.delete('webgpu')); // the next call opens it anew
+    void backend.lost.then(() => {
+      for (const [key, opened] of devices) // the next call opens it anew
+        void opened.then((one) => one === backend && devices.delete(key), () => undefined); // prettier-ignore
+    });
     return backend;
   },
   wasm: async () => (await import('@bax/wasm')).wasm(),
   cpu: async () => (await import('@bax/cpu')).cpu(),
 };
 
-const devices = new Map<DeviceName, Promise<Backend>>();
-/** Each device is opened once: a second call of `device()` shall not cost a second memory and more threads. */
+const SOFTWARE = 'webgpu (software)';
+const devices = new Map<Named | typeof SOFTWARE, Promise<Backend>>();
+/**
+ * Each device is opened once: a second call of `device()` shall not cost a second memory and more threads. An adapter
+ * that computes on the processor is only for those who ask for it.
+ */
 async function opened(name: Named, options: DeviceOptions = {}): Promise<Backend> {
-  let backend = devices.get(name);
-  if (!backend) {
-    devices.set(name, (backend = makers[name](options)));
-    backend.catch(() => devices.delete(name));
+  const key = name === 'webgpu' && options.software ? SOFTWARE : name;
+  const known = devices.get(name) ?? devices.get(key);
+  if (known) return known;
+  const opening = makers[name](options);
+  devices.set(key, opening);
+  try {
+    const backend = await opening;
+    if (key === SOFTWARE && !backend.info.adapter.endsWith('(software)')) devices.set(name, opening);
+    return backend;
+  } catch (error) {
+    devices.delete(key);
+    throw error;
   }
-  return backend;
 }
 
 /** What `auto` took the first time. */

@@ -44,8 +44,8 @@ export interface MatmulOptions {
 export type FusedKernel = (inputs: readonly View[], outputs: readonly View[], attrs: unknown) => boolean;
 
 export interface RecordedCalls {
-  /** @throws if a buffer from before the recording was freed since. */
-  run(): void;
+  /** Calls `refresh`, which changes what is held by reference, and enqueues. @throws before, if a buffer from before the recording was freed since. */
+  run(refresh: () => void): void;
   dispose(): void;
 }
 

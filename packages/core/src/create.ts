@@ -227,7 +227,7 @@ export function positions(shape: Shape, axis: number, backend: Backend): Tensor 
   const known = constantsOf(backend);
   const n = shape[axis]!;
   if (!known.positions || known.positions.size < n) {
-    known.positions?.dispose();
+    // The shorter ones stay: a recorded step may use them.
     known.positions = keep(arange(Math.max(1024, 2 ** Math.ceil(Math.log2(n))), { backend }));
   }
   const line = sliceView(known.positions.view, 0, 0, n);

@@ -3,11 +3,13 @@
  * is then one call of the device, and not one for each.
  */
 import { BaxError } from './errors.ts';
+import { type Memory, wholeOf } from './memory.ts';
 import { noGrad } from './op.ts';
 import { concat, reshape } from './ops/view.ts';
+import { isDryRun } from './recording.ts';
 import { composite } from './scope.ts';
 import { rowMajor } from './shape.ts';
-import { alias, moveTo, type Tensor } from './tensor.ts';
+import { alias, moveTo, Tensor } from './tensor.ts';
 import { isContiguous } from './view.ts';
 
 /** The most elements that are laid side by side: as f32 they fit into any adapter's binding, 128 MiB. */
@@ -16,28 +18,31 @@ const MOST = 2 ** 25;
 const VECTOR = 4;
 
 /**
- * Moves the elements of tensors that agree in dtype, backend and version into one memory, side by side; a memory ends
- * at 2^25 elements. Values and shapes stay. A tensor whose memory others share, whose elements lie apart, or that is held
- * narrow, stays where it is. For a moment both copies are there.
+ * Moves the elements of tensors that agree in dtype and backend into one memory, side by side; a memory ends at 2^25
+ * elements and is given back when all its tensors are. Values, shapes and versions stay. A tensor whose memory others
+ * share, whose elements lie apart, or that is held narrow, stays where it is. For a moment both copies are there. A step
+ * that is warmed up moves nothing.
  * @throws if one is the result of a recorded op.
  */
 export function moveTogether(tensors: readonly Tensor[]): void {
   for (const t of tensors)
     if (t.check('moveTogether').record)
       throw new BaxError('moveTogether: one of the tensors is the result of a recorded op');
+  if (isDryRun()) return;
+  const alone = ({ holders, parent }: Memory): boolean => holders === 1 && parent === undefined;
   const movable = tensors.filter(
-    (t) => t.size > 0 && t.storage === t.dtype && t.hold.memory.holders === 1 && isContiguous(t.view),
+    (t) => t.size > 0 && t.storage === t.dtype && alone(t.hold.memory) && isContiguous(t.view),
   );
-  const alike = groupsOf(movable, (t) => t.backend, (t) => t.dtype, (t) => t.hold.memory.version); // prettier-ignore
-  for (const group of alike.flatMap(capped)) {
+  for (const group of groupsOf(
+    movable,
+    (t) => t.backend,
+    (t) => t.dtype,
+  ).flatMap(capped)) {
     if (group.length === 1) continue;
     // What does not end where vectors do goes last, so that all others begin there.
     const ragged = (t: Tensor): number => (t.size % VECTOR === 0 ? 0 : 1);
     const order = group.toSorted((a, b) => ragged(a) - ragged(b));
-    const { version } = order[0]!.hold.memory;
-    const copies = sideBySide(order);
-    copies[0]!.hold.memory.version = version;
-    copies.forEach((copy, i) => moveTo(order[i]!, copy));
+    sideBySide(order).forEach((copy, i) => moveTo(order[i]!, copy));
   }
 }
 
@@ -49,7 +54,12 @@ export function copyAlike(tensors: readonly Tensor[], model: readonly Tensor[]):
   if (tensors.length !== model.length)
     throw new BaxError(`copyAlike: ${tensors.length} tensors cannot lie as ${model.length} do`);
   const copies: Tensor[] = [];
-  const places = model.map((t, i) => ({ i, memory: t.hold.memory, at: t.view.offset, t: tensors[i]! }));
+  const places = model.map((t, i) => ({
+    i,
+    memory: wholeOf(t.hold.memory),
+    at: t.view.offset,
+    t: tensors[i]!,
+  }));
   for (const group of groupsOf(
     places,
     ({ memory }) => memory,
@@ -73,7 +83,7 @@ export interface Run {
 
 /** As few runs as hold every member of every list: those that lie side by side in one order in all of them are one run. */
 export function runsOf(...lists: readonly (readonly Tensor[])[]): Run[] {
-  const places = lists[0]!.map((t, i) => ({ i, memory: t.hold.memory, at: t.view.offset }));
+  const places = lists[0]!.map((t, i) => ({ i, memory: wholeOf(t.hold.memory), at: t.view.offset }));
   return groupsOf(places, ({ memory }) => memory).flatMap((group) => {
     const indices = group.toSorted((a, b) => a.at - b.at).map(({ i }) => i);
     const flat = indices.length === 1 ? [] : lists.map((list) => asOne(indices.map((i) => list[i]!)));
@@ -101,12 +111,13 @@ export function mapRuns(
 /** One flat tensor [n] on the tensors' own memory, if they lie side by side in this order. */
 function asOne(tensors: readonly Tensor[]): Tensor | undefined {
   const { view, hold } = tensors[0]!;
+  const memory = wholeOf(hold.memory);
   let end = view.offset;
   for (const t of tensors) {
-    if (t.hold.memory !== hold.memory || t.view.offset !== end || !isContiguous(t.view)) return undefined;
+    if (wholeOf(t.hold.memory) !== memory || t.view.offset !== end || !isContiguous(t.view)) return undefined;
     end += t.size;
   }
-  return alias(tensors[0]!, { ...view, shape: [end - view.offset], strides: [1] });
+  return new Tensor({ ...view, shape: [end - view.offset], strides: [1] }, memory);
 }
 
 /** Windows of a flat tensor, one behind the other, in the shapes of `like`. */

@@ -121,7 +121,7 @@ export function fuse<B extends Backend>(base: B): B & { settle(): void } {
       calls();
       flush();
     });
-    return { ...recorded, run: () => (flush(), recorded.run()) };
+    return { ...recorded, run: (refresh) => (flush(), recorded.run(refresh)) };
   };
   const fused =
     base.fused &&

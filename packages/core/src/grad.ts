@@ -2,6 +2,7 @@ import { constantLike } from './create.ts';
 import { BaxError, within } from './errors.ts';
 import * as e from './expr.ts';
 import { scalarFn } from './expr.ts';
+import { versionOf } from './memory.ts';
 import { type Cotangent, noGrad, type TapeRecord, type Vjp } from './op.ts';
 import { add, cast, copy } from './ops/elementwise.ts';
 import { sum } from './ops/reduce.ts';
@@ -171,7 +172,7 @@ function backwardOf(
   const rules = (): [Tensor, Tensor][] => {
     [...inputs, ...outputs].forEach((x, i) => {
       const what = i < inputs.length ? `input ${i}` : 'the result';
-      if (x.hold.memory.version !== versions[i])
+      if (versionOf(x.hold.memory) !== versions[i])
         throw new BaxError(
           `grad: ${what} of ${op.name} ${showShape(x.shape)} was changed in place after it was used`,
         );

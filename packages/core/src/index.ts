@@ -15,7 +15,7 @@ export { debugMemory } from './memory.ts';
 import './methods.ts';
 export * from './op.ts';
 export * from './ops/index.ts';
-export { onReplay } from './recording.ts';
+export { dryRun, onReplay } from './recording.ts';
 export { record, type Replay } from './replay.ts';
 export * from './rng.ts';
 export { scope } from './scope.ts';

@@ -4,9 +4,15 @@ import type { Backend, BufferRef } from './backend.ts';
 export interface Memory {
   readonly backend: Backend;
   readonly buffer: BufferRef;
+  /** What this is a part of, with versions and holders of its own: see `moveTogether`. */
+  readonly parent: Memory | undefined;
   holders: number;
   version: number;
 }
+/** Counts the changes of a memory, those of what it is a part of among them. */
+export const versionOf = ({ version, parent }: Memory): number => version + (parent?.version ?? 0);
+/** All of what a memory may be a part of. */
+export const wholeOf = (memory: Memory): Memory => memory.parent ?? memory;
 
 /** One tensor's claim on a memory. It outlives the tensor object, so that a collected tensor gives its claim back. */
 export interface Hold {
@@ -33,9 +39,15 @@ const collected = new FinalizationRegistry<Hold>((hold) => {
 export const newMemory = (backend: Backend, buffer: BufferRef): Memory => ({
   backend,
   buffer,
+  parent: undefined,
   holders: 0,
   version: 0,
 });
+/** A part of another memory. */
+export function partOf(parent: Memory): Memory {
+  parent.holders++;
+  return { ...newMemory(parent.backend, parent.buffer), parent };
+}
 
 export function claim(memory: Memory, owner: object): Hold {
   memory.holders++;
@@ -48,7 +60,12 @@ export function release(hold: Hold, reason: string): void {
   if (hold.freed !== undefined) return;
   hold.freed = reason;
   collected.unregister(hold);
-  if (--hold.memory.holders === 0) hold.memory.backend.free(hold.memory.buffer);
+  drop(hold.memory);
+}
+function drop(memory: Memory): void {
+  if (--memory.holders > 0) return;
+  if (memory.parent) drop(memory.parent);
+  else memory.backend.free(memory.buffer);
 }
 
 function callerOutsideCore(): string | undefined {

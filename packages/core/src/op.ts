@@ -2,6 +2,7 @@ import type { Backend, BufferRef, View } from './backend.ts';
 import type { DType } from './dtype.ts';
 import { BaxError, currentPath } from './errors.ts';
 import { input, scalarFn } from './expr.ts';
+import { versionOf } from './memory.ts';
 import { composite } from './scope.ts';
 import { rowMajor, type Shape } from './shape.ts';
 import type * as tape from './tape.ts';
@@ -127,7 +128,7 @@ export function applyAll<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): rea
   }
   if (tracked) {
     const all = [...inputs, ...outputs];
-    const versions = all.map((t) => t.hold.memory.version);
+    const versions = all.map((t) => versionOf(t.hold.memory));
     const sources = inputs.map((x) => x.record);
     const record: TapeRecord = {
       id: nextId++,

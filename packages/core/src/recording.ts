@@ -1,4 +1,4 @@
-/** What a step that is being recorded notes of the host's part: see replay.ts. */
+/** What core does otherwise while a step is recorded (see replay.ts) or warmed up. */
 
 let notes: (() => void)[] | undefined;
 
@@ -22,4 +22,19 @@ export function noting(f: () => void): readonly (() => void)[] {
     notes = undefined;
   }
   return mine;
+}
+
+let dry = false;
+
+/** Whether a step is run for its calls alone, of which nothing is computed. */
+export const isDryRun = (): boolean => dry;
+
+/** Runs `f` for a backend that computes nothing meanwhile. */
+export function dryRun<T>(f: () => T): T {
+  dry = true;
+  try {
+    return f();
+  } finally {
+    dry = false;
+  }
 }

@@ -8,11 +8,11 @@ import type { Backend } from './backend.ts';
 import { BaxError } from './errors.ts';
 import { noGrad } from './op.ts';
 import { isRecordingStep, noting } from './recording.ts';
-import { scope, tensorsIn } from './scope.ts';
+import { scope, scopeAndMade, tensorsIn } from './scope.ts';
 import { isTensor, keep, type Tensor } from './tensor.ts';
 
 export interface Replay<T> {
-  /** What the step returned. Each `run` gives its tensors new values; `dispose` frees them. */
+  /** What the step returned. Each `run` gives the tensors that it made new values; `dispose` frees them. */
   readonly result: T;
   /** Makes the step again. @throws if memory that it uses was freed since. */
   run(): void;
@@ -31,26 +31,33 @@ export interface Replay<T> {
 export function record<T>(backend: Backend, step: () => T): Replay<T> {
   if (isRecordingStep()) throw new BaxError('record: a step is being recorded already');
   let result!: T;
+  let made: ReadonlySet<object> = new Set();
   let notes: readonly (() => void)[] = [];
   const first = (): void => {
-    notes = noting(() => (result = scope(step)));
+    notes = noting(() => {
+      ({ result, made } = scopeAndMade(step));
+    });
   };
   const recorded = backend.record?.(first);
   if (!recorded) first();
-  const tensors = tensorsIn(result).filter(isTensor).map(keep);
+  const tensors = tensorsIn(result).filter(isTensor);
+  const mine = tensors.filter((t) => made.has(t) && !t.kept);
+  mine.forEach(keep);
   let open = true;
   return {
     result,
     run() {
       if (!open) throw new BaxError('replay: this step was disposed of; record it again');
-      if (!recorded) return stepAgain(step, tensors);
-      for (const again of notes) again();
-      recorded.run();
+      if (!recorded) return stepAgain(step, mine);
+      recorded.run(() => {
+        for (const again of notes) again();
+        for (const { hold } of mine) hold.memory.version++;
+      });
     },
     dispose() {
       if (!open) return;
       open = false;
-      for (const t of tensors) t.dispose("by replay's dispose()");
+      for (const t of mine) t.dispose("by replay's dispose()");
       recorded?.dispose();
     },
   };
@@ -58,6 +65,7 @@ export function record<T>(backend: Backend, step: () => T): Replay<T> {
 
 const stepAgain = (step: () => unknown, into: readonly Tensor[]): void =>
   scope(() => {
-    const results = tensorsIn(step()).filter(isTensor);
+    const { result, made } = scopeAndMade(step);
+    const results = tensorsIn(result).filter((t): t is Tensor => isTensor(t) && made.has(t) && !t.kept);
     noGrad(() => into.forEach((t, i) => assign(t, results[i]!)));
   });

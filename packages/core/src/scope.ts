@@ -22,15 +22,18 @@ export const enroll = (t: Owned): void => void open.at(-1)?.add(t);
  * @throws if `f` returns a Promise, or a tensor that still has its tape (which needs what the scope would free).
  */
 export function scope<T>(f: () => T): T {
-  return run(f, false);
+  return run(f, false).result;
 }
+
+/** `scope`, and which tensors `f` made, freed ones among them. */
+export const scopeAndMade = <T>(f: () => T): { result: T; made: ReadonlySet<object> } => run(f, false);
 
 /** A function that is made of several ops: what they made on the way is freed, but for what a tape needs. */
 export function composite<T>(f: () => T): T {
-  return run(f, true);
+  return run(f, true).result;
 }
 
-function run<T>(f: () => T, tapes: boolean): T {
+function run<T>(f: () => T, tapes: boolean): { result: T; made: ReadonlySet<Owned> } {
   const mine = new Set<Owned>();
   open.push(mine);
   let result: T;
@@ -62,7 +65,7 @@ function run<T>(f: () => T, tapes: boolean): T {
     if (out.has(t) || (tapes && t.taped)) parent?.add(t);
     else t.dispose(ENDED);
   }
-  return result;
+  return { result, made: mine };
 }
 
 const isTensorLike = (x: object): x is Owned & object => Symbol.for('bax.tensor') in x;

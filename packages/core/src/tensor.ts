@@ -4,7 +4,7 @@ import type { DType, HostArrays, Storage, TypedArray } from './dtype.ts';
 import { bytesOf, dtypeOf, hostArray } from './dtype.ts';
 import { BaxError } from './errors.ts';
 import { valuesOf } from './half.ts';
-import { claim, newMemory, release, type Hold, type Memory } from './memory.ts';
+import { claim, newMemory, partOf, release, versionOf, wholeOf, type Hold, type Memory } from './memory.ts';
 import { enroll } from './scope.ts';
 import { rowMajor, showShape, sizeOf, type Shape } from './shape.ts';
 import { showValues } from './show.ts';
@@ -195,10 +195,12 @@ export function keep<T extends Tensor>(t: T): T {
   return t;
 }
 
-/** Makes `t` a tensor on the memory of `copy`, which has its values and is used up. What was recorded of `t` stays valid. */
+/** Makes `t` a tensor on part of the memory of `copy`, which has its values and is used up. What was recorded of `t` stays valid. */
 export function moveTo(t: Tensor, copy: Tensor): void {
+  const memory = partOf(wholeOf(copy.hold.memory));
+  memory.version = versionOf(t.hold.memory);
   release(t.hold, 'when it was moved');
   t.view = copy.view;
-  t.hold = claim(copy.hold.memory, t);
+  t.hold = claim(memory, t);
   copy.dispose();
 }

@@ -82,20 +82,28 @@ export class Gpu {
   }
 
   /** Registers a call that looks rows up by indices the host does not know; the next read hears of a bad one. */
-  indexCall(call: IndexCall, known: boolean): { readonly serial: number; readonly bad: Bound } {
+  indexCall(op: string, rows: number, known: boolean): { readonly call: IndexCall; readonly bad: Bound } {
+    const call = { op, rows, serial: ++this.#indexSerial };
+    const bad = whole(this.#note());
+    if (!known && !this.queue.dry) {
+      this.#indexCalls.set(call.serial, call);
+      this.queue.recording?.indexCalls.push(call);
+    }
+    return { call, bad };
+  }
+  #note(): Block {
     if (!this.#bad) {
       this.#bad = this.memory.take(256, 'a note of bad indices');
       this.queue.write(this.#bad, new Uint8Array(16), 0);
     }
-    const serial = ++this.#indexSerial;
-    if (!known && !this.queue.dry) {
-      this.#indexCalls.set(serial, call);
-      this.queue.recording?.indexCalls.push([serial, call]);
-    }
-    return { serial, bad: whole(this.#bad) };
+    return this.#bad;
   }
   /** Bytes of a block once all that was enqueued is done. Rejects with the first fault. */
   async read(block: Block, at: number, bytes: number): Promise<ArrayBuffer> {
+    if (this.queue.recording || this.queue.dry)
+      throw new BaxError(
+        `webgpu: a step that is ${this.queue.dry ? 'warmed up' : 'recorded'} cannot read; return the tensor, and read it afterwards`,
+      );
     if (this.#indexCalls.size === 0) return this.queue.read(block, at, bytes);
     const calls = [...this.#indexCalls];
     const [data, note] = await Promise.all([
@@ -104,9 +112,9 @@ export class Gpu {
     ]);
     const [serial, position, index] = new Int32Array(note);
     for (const [done] of calls) this.#indexCalls.delete(done);
+    if (serial !== 0) this.queue.write(this.#bad!, new Uint8Array(16), 0);
     const call = new Map(calls).get(serial);
     if (!call) return data;
-    this.queue.write(this.#bad!, new Uint8Array(16), 0);
     throw badIndex(call, index, position);
   }
 
@@ -182,12 +190,15 @@ export class Gpu {
 
   /** Runs `calls` and keeps what they enqueue. */
   record(calls: () => void): Recording {
+    this.#note(); // from before: what a recording makes is its own
     this.queue.flush();
     const recording = new Recording();
     this.queue.recording = this.memory.owner = recording;
     try {
       calls();
       this.queue.flush();
+      if (recording.empty) throw new BaxError('record: the step asked nothing of this backend, webgpu');
+      this.memory.lend(recording);
       return recording;
     } catch (error) {
       this.queue.flush();
@@ -197,12 +208,17 @@ export class Gpu {
       this.queue.recording = this.memory.owner = undefined;
     }
   }
-  replay(recording: Recording): void {
+  replay(recording: Recording, refresh: () => void): void {
+    recording.check();
+    refresh();
+    for (const call of recording.indexCalls) {
+      call.serial = ++this.#indexSerial;
+      this.#indexCalls.set(call.serial, call);
+    }
     this.queue.replay(recording);
-    for (const [serial, call] of recording.indexCalls) this.#indexCalls.set(serial, call);
   }
   forget(recording: Recording): void {
-    for (const block of recording.close()) this.memory.give(block);
+    this.memory.takeBack(recording);
   }
 
   /** So many workgroups in two dimensions: one may have 65,535 at most. A kernel's own is group.y * groups.x + group.x. */

@@ -4,6 +4,12 @@ import { BaxError } from '@bax/core';
 export interface IndexCall {
   readonly op: string;
   readonly rows: number;
+  /** What the kernel notes beside the index; each replay has its own. */
+  serial: number;
 }
-export const badIndex = ({ op, rows }: IndexCall, index: number, position: number): BaxError =>
+export const badIndex = (
+  { op, rows }: Pick<IndexCall, 'op' | 'rows'>,
+  index: number,
+  position: number,
+): BaxError =>
   new BaxError(`${op}: index ${index} at position ${position} is outside the table's ${rows} rows`);

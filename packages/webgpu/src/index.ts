@@ -9,6 +9,7 @@ import {
   BaxError,
   type Backend,
   type BackendInfo,
+  dryRun,
   fuse,
   type FusedKernel,
   type MemoryReport,
@@ -60,8 +61,9 @@ export interface WebGpuBackend extends Backend {
   /**
    * A dry run: the step's code runs, the device computes nothing, and all pipelines that it asks for are compiled, several
    * at a time, before the first real step has to wait for them. Tensors keep their contents; what the step counts on the
-   * host (an optimiser's stepCount) is counted. What it returns is freed.
-   * @throws `GpuError` if a kernel does not compile.
+   * host (an optimiser's stepCount) is counted. What it returns is freed; what it leaves behind elsewhere (a `grad` of
+   * `backward()`, an optimiser's new state) has no values, and using it is an error.
+   * @throws `GpuError` if a kernel does not compile; `BaxError` if the step reads or waits.
    */
   warmUp(step: () => unknown): Promise<void>;
   readonly device: GPUDevice;
@@ -85,6 +87,7 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend
   const unknown = Object.keys(options).find((name) => !NAMES.has(name));
   if (unknown !== undefined)
     throw new BaxError(`webgpu: there is no option '${unknown}'; choose among ${[...NAMES].join(', ')}`);
+  checkValues(options);
   const { adapter } = await findAdapter(options);
   const wanted = options.features ?? {};
   for (const [name, demanded] of Object.entries(wanted)) {
@@ -115,6 +118,19 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend
     roundoff: 2 ** -23,
   };
   return open(device, info, tuning, options);
+}
+
+/** @throws BaxError if an option is not what it may be. */
+function checkValues({ powerPreference, software, debug, poolBytes }: WebGpuOptions): void {
+  const refuse = (name: string, value: unknown, may: string): never => {
+    throw new BaxError(`webgpu: ${name} is ${JSON.stringify(value)}; it may be ${may}`);
+  };
+  if (powerPreference !== undefined && !['high-performance', 'low-power'].includes(powerPreference))
+    refuse('powerPreference', powerPreference, "'high-performance' or 'low-power'");
+  for (const [name, value] of Object.entries({ software, debug }))
+    if (value !== undefined && typeof value !== 'boolean') refuse(name, value, 'true or false');
+  if (poolBytes !== undefined && !(typeof poolBytes === 'number' && poolBytes >= 0))
+    refuse('poolBytes', poolBytes, 'a number of bytes from 0');
 }
 
 /** The limits that matter here, as large as the adapter has them. */
@@ -166,13 +182,17 @@ function open(device: GPUDevice, info: BackendInfo, tuning: Tuning, options: Web
       fast.settle();
       gpu.queue.flush();
       gpu.queue.dry = true;
-      try {
-        scope(() => {
+      const run = (): void => {
+        try {
           const result = step();
           if (typeof (result as { then?: unknown } | undefined)?.then === 'function')
             throw new BaxError('warmUp: the step is synchronous; await what it needs before');
-        });
-        fast.settle();
+        } finally {
+          fast.settle();
+        }
+      };
+      try {
+        gpu.memory.dry(() => dryRun(() => scope(run)));
       } finally {
         gpu.queue.dry = false;
       }
@@ -240,7 +260,7 @@ function backend(gpu: Gpu, info: BackendInfo): Backend {
     memory: (): MemoryReport => gpu.memory.report(),
     record(calls) {
       const recording = gpu.record(calls);
-      return { run: () => gpu.replay(recording), dispose: () => gpu.forget(recording) };
+      return { run: (refresh) => gpu.replay(recording, refresh), dispose: () => gpu.forget(recording) };
     },
   };
 }

@@ -11,6 +11,8 @@ export interface GpuTensorBuffer extends BufferRef {
   block: Block | undefined;
   /** What the host wrote and no kernel has changed since, of i32: indices are checked and sorted here. */
   known: TypedArray | undefined;
+  /** A step that was warmed up left it behind, without contents: its block is gone. */
+  hollow: boolean;
 }
 
 /** Memory on the device. */
@@ -22,6 +24,8 @@ export interface Block {
   lastUse: number;
   /** There was no memory for it: it must not be used again. */
   broken: boolean;
+  /** A kernel was to write it, and did not: see `DeviceMemory.dry`. */
+  hollow: boolean;
   /** How often it was given back. */
   given: number;
   /** Who took it first: it goes back there as long as that is open. */
@@ -31,6 +35,9 @@ export interface Block {
 /** Keeps for itself what it took: a recording. */
 export interface Owner {
   readonly closed: boolean;
+  /** Bytes of blocks that it keeps for its next run. */
+  readonly waiting: number;
+  close(): Block[];
   take(bytes: number): Block | undefined;
   give(block: Block): void;
 }
@@ -78,6 +85,8 @@ export class DeviceMemory {
   #nextId = 1;
   /** Buffers that were ever made on the device. */
   created = 0;
+  readonly #owners = new Set<Owner>();
+  #dryMade: GpuTensorBuffer[] | undefined;
   /** Takes what is taken, while a step is recorded. */
   owner: Owner | undefined;
 
@@ -97,10 +106,28 @@ export class DeviceMemory {
     this.#live += bytes;
     this.#peak = Math.max(this.#peak, this.#live);
     this.#buffers++;
-    return { length, type, block, known: undefined };
+    const buffer = { length, type, block, known: undefined, hollow: false };
+    this.#dryMade?.push(buffer);
+    return buffer;
+  }
+
+  /** Runs `f`, of whose kernels none runs: buffers that it made, left behind, and that one was to fill have no contents. */
+  dry(f: () => void): void {
+    const made: GpuTensorBuffer[] = (this.#dryMade = []);
+    try {
+      f();
+    } finally {
+      this.#dryMade = undefined;
+      for (const buffer of made) {
+        if (!buffer.block?.hollow) continue;
+        this.free(buffer);
+        buffer.hollow = true;
+      }
+    }
   }
 
   free(buffer: GpuTensorBuffer): void {
+    if (buffer.hollow) return;
     const block = blockOf(buffer);
     buffer.block = undefined;
     buffer.known = undefined;
@@ -111,10 +138,9 @@ export class DeviceMemory {
 
   /** A block of exactly a size class's bytes that no tensor owns. `what` is for the message if there is none. */
   take(bytes: number, what: string): Block {
-    const mine = this.owner?.take(bytes);
-    if (mine) return mine;
-    const block = this.#take(bytes, what);
+    const block = this.owner?.take(bytes) ?? this.#take(bytes, what);
     block.owner = this.owner;
+    block.hollow = false;
     return block;
   }
 
@@ -138,6 +164,7 @@ export class DeviceMemory {
       bytes,
       lastUse: 0,
       broken: false,
+      hollow: false,
       given: 0,
       owner: undefined,
     };
@@ -181,14 +208,30 @@ export class DeviceMemory {
     }
   }
 
+  /** A recording keeps the blocks that its step gave back. */
+  lend(owner: Owner): void {
+    this.#owners.add(owner);
+  }
+  takeBack(owner: Owner): void {
+    this.#owners.delete(owner);
+    for (const block of owner.close()) this.give(block);
+  }
+
+  /** What recordings keep for themselves counts as pooled. */
   report(): MemoryReport {
-    return { live: this.#live, pooled: this.#pooled, peak: this.#peak, buffers: this.#buffers };
+    let pooled = this.#pooled;
+    for (const { waiting } of this.#owners) pooled += waiting;
+    return { live: this.#live, pooled, peak: this.#peak, buffers: this.#buffers };
   }
 }
 
 /** The memory behind a buffer. One that was freed, or that another backend made, is a mistake in bax itself. */
 export function blockOf(buffer: BufferRef): Block {
-  const { block } = buffer as GpuTensorBuffer;
+  const { block, hollow } = buffer as GpuTensorBuffer;
+  if (hollow)
+    throw new BaxError(
+      'webgpu: this tensor was made while a step was warmed up, which computes nothing, so it has no values; make it anew (after a backward(), set grad to undefined)',
+    );
   if (block === undefined)
     throw new Error(`webgpu: a buffer of ${buffer.length} ${buffer.type} was used after it was freed`);
   return block;

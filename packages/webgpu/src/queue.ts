@@ -79,7 +79,10 @@ export class Queue {
     workgroups: readonly [number, number, number],
     live = false,
   ): void {
-    if (this.dry) return;
+    if (this.dry) {
+      kernel.bindings.forEach((access, i) => (bindings[i].block.hollow ||= access === 'read_write'));
+      return;
+    }
     const { uniform } = pipeline.layout;
     if (this.#open.used + uniform > ARENA || this.#open.steps.length >= BATCH) this.flush();
     const batch = this.#open;
@@ -97,7 +100,10 @@ export class Queue {
 
   /** Copies bytes between two blocks; offsets and length are multiples of 4. */
   copy(from: Block, fromByte: number, to: Block, toByte: number, bytes: number): void {
-    if (this.dry) return;
+    if (this.dry) {
+      to.hollow = true;
+      return;
+    }
     this.#uses(from);
     this.#uses(to);
     this.#open.steps.push({ from: from.gpu, fromByte, to: to.gpu, toByte, bytes });

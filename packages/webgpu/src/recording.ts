@@ -20,19 +20,24 @@ interface Live {
 export class Recording implements Owner {
   readonly #batches: Batch[] = [];
   readonly #live: Live[] = [];
-  readonly indexCalls: [serial: number, call: IndexCall][] = [];
+  readonly indexCalls: IndexCall[] = [];
   readonly #blocks = new Set<Block>();
   /** Blocks from before the recording that the step uses, and how often each had been given back by then. */
   readonly #foreign = new Map<Block, number>();
   readonly #changed = new Set<GpuTensorBuffer>();
   readonly #free = new Map<number, Block[]>();
   closed: boolean = false;
+  /** Bytes that the step gave back. */
+  waiting: number = 0;
 
   /** A block that the step gave back before. */
   take(bytes: number): Block | undefined {
-    return this.#free.get(bytes)?.shift();
+    const block = this.#free.get(bytes)?.shift();
+    if (block) this.waiting -= bytes;
+    return block;
   }
   give(block: Block): void {
+    this.waiting += block.bytes;
     const waiting = this.#free.get(block.bytes);
     if (waiting) waiting.push(block);
     else this.#free.set(block.bytes, [block]);
@@ -40,6 +45,7 @@ export class Recording implements Owner {
   /** Ends the recording's life; gives the blocks that are nobody else's. */
   close(): Block[] {
     this.closed = true;
+    this.waiting = 0;
     return [...this.#free.values()].flat();
   }
 
@@ -66,17 +72,23 @@ export class Recording implements Owner {
    * `waits`: not at once, so that these may change before.
    */
   again(serial: number, waits: boolean): Batch[] {
-    for (const [block, given] of this.#foreign)
-      if (block.given !== given)
-        throw new BaxError(
-          'replay: memory that the recorded step uses was freed since; record it again, or keep what it works on',
-        );
     for (const buffer of this.#changed) buffer.known = undefined;
     for (const { batch, kernel, params, at } of this.#live)
       pack(kernel, params, this.#batches[batch].view, at);
     for (const block of this.#blocks) block.lastUse = serial + this.#batches.length - 1;
     const wait = waits || !this.#batches.every(({ ready }) => ready);
     return this.#batches.map((batch, i) => batch.again(serial + i, wait));
+  }
+  /** @throws if memory that the step uses is somebody else's by now. */
+  check(): void {
+    for (const [block, given] of this.#foreign)
+      if (block.given !== given)
+        throw new BaxError(
+          'replay: memory that the recorded step uses was freed since; record it again, or keep what it works on',
+        );
+  }
+  get empty(): boolean {
+    return this.#batches.length === 0;
   }
   get dispatches(): number {
     const isDispatch = (step: object): step is Dispatch => 'pipeline' in step;

@@ -199,6 +199,17 @@ describe('a step', () => {
     expect(new Set(maps).size).toBe(1);
   });
 
+  it('of an optimiser that was disposed of is refused; another one on the same parameters goes on', () => {
+    const params = [f32([1, 2]), f32([3])];
+    const [first, second] = [adamW(params), adamW(params)];
+    first.dispose();
+    expect(() => first.step([f32([1, 1]), f32([1])])).toThrow(
+      "adamW: this tensor was freed by adamW's dispose()",
+    );
+    second.step([f32([1, 1]), f32([1])]);
+    expect(params.flatMap(values).every(Number.isFinite)).toBe(true);
+  });
+
   it('P51: lays gradients beside each other that do not lie so, and gives the bits of a step for each parameter', () => {
     const start = (): Tensor[] => [f32([1, 2, 3]), f32([-4]), tensor([[0.5, 6], [7, -8]])]; // prettier-ignore
     const [together, alone] = [start(), start()];

@@ -81,10 +81,7 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
       rule.state.map((kind, k): [string, Tensor] => [`${name}.${kind}`, states[k]![i]!]),
     ),
   );
-  const groups = groupsOf(slots).map((group) => {
-    const { length } = rule.scalars({ lr: rule.lr, weightDecay: group.weightDecay, t: 1 });
-    return { ...group, scalars: new Float64Array(length) };
-  });
+  const groups = groupsOf(slots);
   for (const { members } of groups)
     for (const list of [params, ...states]) moveTogether(members.map((i) => list[i]!));
   let stepCount = 0;
@@ -101,24 +98,24 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
       if (grads.length !== slots.length)
         throw new BaxError(`${by}: got ${grads.length} gradients for ${slots.length} parameters`);
       slots.forEach(({ name, param }, i) => mustFit(by, `the gradient of '${name}'`, grads[i]!, param));
-      const next = (): void => {
+      for (const own of named.values()) own.check(by);
+      const next = (): (readonly number[])[] => {
         const lr = atLeast0(by, 'lr', rate());
         const t = ++stepCount;
-        for (const { lrRatio, weightDecay, scalars } of groups)
-          scalars.set(rule.scalars({ lr: lr * lrRatio, weightDecay, t }));
+        return groups.map(({ lrRatio, weightDecay }) => rule.scalars({ lr: lr * lrRatio, weightDecay, t }));
       };
-      next();
-      onReplay(next);
+      const scalars = next().map((numbers) => Float64Array.from(numbers)); // of this call: a recorded step reads them again
+      onReplay(() => next().forEach((numbers, i) => scalars[i]!.set(numbers)));
       scope(() => {
         const laid =
           runsOf(params, grads).length === runsOf(params).length ? grads : copyAlike(grads, params);
-        for (const { members, scalars } of groups) {
+        groups.forEach(({ members }, i) => {
           const lists = [params, laid, ...states].map((list) => members.map((i) => list[i]!));
           for (const { tensors } of runsOf(...lists)) {
             const [param, grad, ...state] = tensors;
-            rule.update(param!, grad!, state, scalars);
+            rule.update(param!, grad!, state, scalars[i]!);
           }
-        }
+        });
       });
     },
     stateTensors: () => new Map(named),

@@ -29,7 +29,9 @@ export const sameLeaves = (a: readonly Leaf[], b: readonly Leaf[]): boolean =>
     if (isTensor(one) && isTensor(other))
       return one.dtype === other.dtype && one.shape.join() === other.shape.join();
     const [[name, value], [otherName, otherValue]] = [one, other] as [[string, unknown], [string, unknown]];
-    return name === otherName && Object.is(value, otherValue);
+    // What is inside of an object may have changed: only plain values are compared.
+    const plain = typeof value !== 'object' && typeof value !== 'function';
+    return name === otherName && (plain || value === null) && Object.is(value, otherValue);
   });
 
 /** The same with each tensor replaced. */
@@ -47,6 +49,7 @@ export function withTensors(value: unknown, f: (t: Tensor) => Tensor): unknown {
 export function changing<T extends object>(of: T, names: readonly (keyof T & string)[]): T {
   for (const name of names)
     Object.defineProperty(of, name, {
+      enumerable: false, // { ...of } leaves it out
       get() {
         throw new BaxError(
           `train: the loss reads ${name}, which a recorded step cannot follow; give it as a tensor of the batch, or pass { replay: false }`,

@@ -61,7 +61,7 @@ export interface TrainOptions<B extends TrainBatch> {
   /** Of the keys in `TrainContext`. Default 0. */
   readonly seed?: number;
   /**
-   * Where the backend can record (WebGPU): `loss` runs for the first batch of each shape alone, and what it asked of the
+   * Where the backend can record (WebGPU): `loss` runs for the first batch of each shape alone (four shapes are kept), and what it asked of the
    * device is done again for the next ones, which spares the host most of its work. For a `loss` that is a function of
    * the batch's tensors and of `context.key`: it may not read what changes from step to step elsewhere (reading `step`,
    * `micro` or `validTokens` is an error). The bits are the same. See `record`. Default false.

@@ -4,6 +4,9 @@ import { changing, type Leaf, leavesOf, sameLeaves, withTensors } from './batch-
 import { draw, END, lossAndGrads, type Steps } from './step.ts';
 import type { TrainBatch, TrainOptions } from './options.ts';
 
+/** Recordings that are kept, each for batches of its own shape: batches may come in buckets. */
+const MOST = 4;
+
 interface Recorded {
   /** What the batches hold, of the steps for which it was recorded. */
   readonly leaves: readonly Leaf[];
@@ -18,14 +21,14 @@ export function recordedSteps<B extends TrainBatch>(options: TrainOptions<B>): S
   const { optimizer } = options;
   const { backend } = optimizer.params[0]!;
   const next = draw(options);
-  let known: Recorded | undefined;
+  /** The latest last. */
+  const known: Recorded[] = [];
   let rate = 0;
 
-  const forget = (): void => {
-    known?.update?.dispose();
-    known?.gradients.dispose();
-    for (const t of known?.inputs ?? []) t.dispose(END);
-    known = undefined;
+  const forget = ({ update, gradients, inputs }: Recorded): void => {
+    update?.dispose();
+    gradients.dispose();
+    for (const t of inputs) t.dispose(END);
   };
   const recorded = (drawn: ReturnType<typeof next>['drawn'], leaves: readonly Leaf[]): Recorded => {
     const inputs: Tensor[] = [];
@@ -51,31 +54,33 @@ export function recordedSteps<B extends TrainBatch>(options: TrainOptions<B>): S
       scope(() => {
         const { drawn, tokens } = next(step);
         const leaves = drawn.flatMap(({ batch }) => leavesOf(batch));
-        if (known && sameLeaves(known.leaves, leaves)) {
+        for (const p of optimizer.params) p.check('train');
+        const at = known.findIndex((one) => sameLeaves(one.leaves, leaves));
+        const [found] = at < 0 ? [] : known.splice(at, 1);
+        if (found) {
           const given = drawn.flatMap(({ batch, weight }) => [
             ...leavesOf(batch).filter(isTensor),
             tensor(weight, { backend }),
           ]);
-          given.forEach((t, i) => assign(known!.inputs[i]!, t));
-          known.keys.forEach((key, i) => key.set(drawn[i]!.context.key));
-          known.gradients.run();
-        } else {
-          forget();
-          known = recorded(drawn, leaves);
-        }
-        const { lossAndNorm, grads } = known.gradients.result;
+          given.forEach((t, i) => assign(found.inputs[i]!, t));
+          found.keys.forEach((key, i) => key.set(drawn[i]!.context.key));
+          found.gradients.run();
+        } else if (known.length >= MOST) forget(known.shift()!);
+        const now = found ?? recorded(drawn, leaves);
+        known.push(now);
+        const { lossAndNorm, grads } = now.gradients.result;
         return {
           lossAndNorm,
           tokens,
           apply(lr) {
             rate = lr;
-            if (known!.update) known!.update.run();
-            else known!.update = record(backend, () => optimizer.step(grads, () => rate));
+            if (now.update) now.update.run();
+            else now.update = record(backend, () => optimizer.step(grads, () => rate));
           },
           free: () => undefined,
         };
       }),
-    dispose: forget,
+    dispose: () => known.splice(0).forEach(forget),
   };
 }
 

@@ -82,7 +82,7 @@ function gatherDirectly(gpu: Gpu, axes: Axes, table: View, index: View, out: Vie
   const count = sizeOf(out.shape);
   const width = count / sizeOf(index.shape);
   const stored = table.buffer.type;
-  const call = gpu.indexCall({ op: 'gather', rows: table.shape[0] }, known);
+  const { call, bad } = gpu.indexCall('gather', table.shape[0], known);
   gpu.about(table, index, out);
   // A table that is larger than a binding may be: some rows at a time.
   const rowBytes = Math.abs(table.strides[0]) * bytesOf(stored);
@@ -108,10 +108,12 @@ function gatherDirectly(gpu: Gpu, axes: Axes, table: View, index: View, out: Vie
       bound: table.shape[0],
       width,
       count,
-      serial: call.serial,
+      get serial() {
+        return call.serial;
+      },
     };
     const variant = { constants: { FROM: stored === out.buffer.type ? 0 : STORED[stored], SIZE } };
-    gpu.run(gatherKernel, variant, [t, i, o, call.bad], params, Math.ceil(count / SIZE));
+    gpu.run(gatherKernel, variant, [t, i, o, bad], params, Math.ceil(count / SIZE), true); // the serial number
   }
 }
 
@@ -181,16 +183,18 @@ function scatterDirectly(
     return;
   }
   const i = gpu.bind(index);
-  const call = gpu.indexCall({ op: 'scatterAdd', rows: table.shape[0] }, false);
+  const { call, bad } = gpu.indexCall('scatterAdd', table.shape[0], false);
   const params = {
     ...common,
     index: innermostFirst(axes.index.strides[0], 0),
     indexAt: i.base,
     bound: table.shape[0],
     positions: sizeOf(index.shape),
-    serial: call.serial,
+    get serial() {
+      return call.serial;
+    },
   };
-  gpu.run(unsortedKernel, variant, [i, r, t, call.bad], params, Math.ceil(width / SIZE));
+  gpu.run(unsortedKernel, variant, [i, r, t, bad], params, Math.ceil(width / SIZE), true); // the serial number
 }
 
 /** Positions by the row they go to, each row's in their order: [row, begin, end] of each named row, then the positions. */
