@@ -55,8 +55,7 @@ export function recordedSteps<B extends TrainBatch>(options: TrainOptions<B>): S
         const { drawn, tokens } = next(step);
         const leaves = drawn.flatMap(({ batch }) => leavesOf(batch));
         for (const p of optimizer.params) p.check('train');
-        const at = known.findIndex((one) => sameLeaves(one.leaves, leaves));
-        const [found] = at < 0 ? [] : known.splice(at, 1);
+        const found = known.find((one) => one.keys.length === drawn.length && sameLeaves(one.leaves, leaves));
         if (found) {
           const given = drawn.flatMap(({ batch, weight }) => [
             ...leavesOf(batch).filter(isTensor),
@@ -65,6 +64,7 @@ export function recordedSteps<B extends TrainBatch>(options: TrainOptions<B>): S
           given.forEach((t, i) => assign(found.inputs[i]!, t));
           found.keys.forEach((key, i) => key.set(drawn[i]!.context.key));
           found.gradients.run();
+          known.splice(known.indexOf(found), 1);
         } else if (known.length >= MOST) forget(known.shift()!);
         const now = found ?? recorded(drawn, leaves);
         known.push(now);
