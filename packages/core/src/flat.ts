@@ -66,7 +66,6 @@ export function copyAlike(tensors: readonly Tensor[], model: readonly Tensor[]):
     ({ t }) => t.dtype,
     ({ t }) => t.backend,
   )) {
-    // prettier-ignore
     const order = group.toSorted((a, b) => a.at - b.at);
     sideBySide(order.map(({ t }) => t)).forEach((copy, k) => (copies[order[k]!.i] = copy));
   }

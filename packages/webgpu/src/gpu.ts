@@ -1,7 +1,7 @@
 /** A device and what runs on it: memory, pipelines and the queue in one, and how a view becomes a binding. */
 import { BaxError, bytesOf, type View } from '@bax/core';
 import { GpuError, type Place } from './errors.ts';
-import { badIndex, type IndexCall } from './index-call.ts';
+import { IndexChecks } from './index-checks.ts';
 import type { Kernel, Variant } from './kernel.ts';
 import { type Block, blockOf, DeviceMemory, mebibytes } from './memory.ts';
 import { Pipelines } from './pipelines.ts';
@@ -44,14 +44,11 @@ export class Gpu {
   readonly memory: DeviceMemory;
   readonly queue: Queue;
   readonly pipelines: Pipelines;
+  readonly indices: IndexChecks;
   readonly tuning: Tuning;
   /** The most bytes of one binding. */
   readonly maxBinding: number;
   #place = new CallPlace('', '');
-  /** Where kernels note the first bad index: the call's serial number, the position, the index. */
-  #bad: Block | undefined;
-  readonly #indexCalls = new Map<number, IndexCall>();
-  #indexSerial = 0;
 
   constructor(
     device: GPUDevice,
@@ -69,6 +66,7 @@ export class Gpu {
       watch: (create, what, failed) => this.#watched(create, what, failed),
       retire: (block) => this.queue.retire(block),
     });
+    this.indices = new IndexChecks(this.memory, this.queue);
   }
 
   /** What `apply` is about to run. */
@@ -81,41 +79,14 @@ export class Gpu {
     this.#place.views = views;
   }
 
-  /** Registers a call that looks rows up by indices the host does not know; the next read hears of a bad one. */
-  indexCall(op: string, rows: number, known: boolean): { readonly call: IndexCall; readonly bad: Bound } {
-    const call = { op, rows, serial: ++this.#indexSerial };
-    const bad = whole(this.#note());
-    if (!known && !this.queue.dry) {
-      this.#indexCalls.set(call.serial, call);
-      this.queue.recording?.indexCalls.push(call);
-    }
-    return { call, bad };
-  }
-  #note(): Block {
-    if (!this.#bad) {
-      this.#bad = this.memory.take(256, 'a note of bad indices');
-      this.queue.write(this.#bad, new Uint8Array(16), 0);
-    }
-    return this.#bad;
-  }
   /** Bytes of a block once all that was enqueued is done. Rejects with the first fault. */
   async read(block: Block, at: number, bytes: number): Promise<ArrayBuffer> {
-    if (this.queue.recording || this.queue.dry)
+    const { recording, dry } = this.queue;
+    if (recording || dry)
       throw new BaxError(
-        `webgpu: a step that is ${this.queue.dry ? 'warmed up' : 'recorded'} cannot read; return the tensor, and read it afterwards`,
+        `webgpu: a step that is ${dry ? 'warmed up' : 'recorded'} cannot read; return the tensor, and read it afterwards`,
       );
-    if (this.#indexCalls.size === 0) return this.queue.read(block, at, bytes);
-    const calls = [...this.#indexCalls];
-    const [data, note] = await Promise.all([
-      this.queue.read(block, at, bytes),
-      this.queue.read(this.#bad!, 0, 16),
-    ]);
-    const [serial, position, index] = new Int32Array(note);
-    for (const [done] of calls) this.#indexCalls.delete(done);
-    if (serial !== 0) this.queue.write(this.#bad!, new Uint8Array(16), 0);
-    const call = new Map(calls).get(serial);
-    if (!call) return data;
-    throw badIndex(call, index, position);
+    return this.indices.read(block, at, bytes);
   }
 
   #watched(create: () => GPUBuffer, what: string, failed: () => void): GPUBuffer {
@@ -190,7 +161,7 @@ export class Gpu {
 
   /** Runs `calls` and keeps what they enqueue. */
   record(calls: () => void): Recording {
-    this.#note(); // from before: what a recording makes is its own
+    void this.indices.note; // from before: what a recording makes is its own
     this.queue.flush();
     const recording = new Recording();
     this.queue.recording = this.memory.owner = recording;
@@ -211,10 +182,7 @@ export class Gpu {
   replay(recording: Recording, refresh: () => void): void {
     recording.check();
     refresh();
-    for (const call of recording.indexCalls) {
-      call.serial = ++this.#indexSerial;
-      this.#indexCalls.set(call.serial, call);
-    }
+    this.indices.again(recording.indexCalls);
     this.queue.replay(recording);
   }
   forget(recording: Recording): void {

@@ -16,7 +16,7 @@ import {
   scope,
   type View,
 } from '@bax/core';
-import { type AdapterOptions, findAdapter, isSoftware, nameOf } from './adapter.ts';
+import { findAdapter, isSoftware, nameOf } from './adapter.ts';
 import { fused } from './calls/fused.ts';
 import { gather, scatterAdd } from './calls/gather.ts';
 import { read, write } from './calls/host.ts';
@@ -27,21 +27,10 @@ import { reduce } from './calls/reduce.ts';
 import { GpuError } from './errors.ts';
 import { Gpu, type Tuning } from './gpu.ts';
 import type { GpuTensorBuffer } from './memory.ts';
+import { checkOptions, featuresOf, type WebGpuOptions } from './options.ts';
 
 export { type Fault, GpuError, type Place } from './errors.ts';
-
-export interface WebGpuOptions extends AdapterOptions {
-  /** true demands a feature of the adapter, false does without it. Default: those that it has. */
-  readonly features?: Readonly<Partial<Record<Feature, boolean>>>;
-  /** Each call is submitted alone and waits for no other, so that a fault comes with the stack of the call that failed. Slow. */
-  readonly debug?: boolean;
-  /** The most bytes of freed memory that wait for reuse. Default 1 GiB. */
-  readonly poolBytes?: number;
-  /** Kernels for an adapter of another kind, and smaller bindings than it allows: for tests of what this one would never take. */
-  readonly pretend?: { readonly software?: boolean; readonly maxBinding?: number };
-}
-export type Feature = 'shader-f16' | 'subgroups' | 'timestamp-query';
-const FEATURES: readonly Feature[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+export type { Feature, WebGpuOptions } from './options.ts';
 
 /** What was made on the device so far: in steady state a training step makes nothing new. */
 export interface Counts {
@@ -69,36 +58,14 @@ export interface WebGpuBackend extends Backend {
   readonly device: GPUDevice;
 }
 
-const NAMES = new Set([
-  'powerPreference',
-  'adapter',
-  'software',
-  'features',
-  'debug',
-  'poolBytes',
-  'pretend',
-]);
-
 /**
  * Opens the backend.
  * @throws BaxError if an option is unknown or there is no adapter (see `software`).
  */
 export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
-  const unknown = Object.keys(options).find((name) => !NAMES.has(name));
-  if (unknown !== undefined)
-    throw new BaxError(`webgpu: there is no option '${unknown}'; choose among ${[...NAMES].join(', ')}`);
-  checkValues(options);
+  checkOptions(options);
   const { adapter } = await findAdapter(options);
-  const wanted = options.features ?? {};
-  for (const [name, demanded] of Object.entries(wanted)) {
-    if (!FEATURES.some((feature) => feature === name))
-      throw new BaxError(`webgpu: there is no feature '${name}'; choose among ${FEATURES.join(', ')}`);
-    if (demanded && !adapter.features.has(name))
-      throw new BaxError(
-        `webgpu: ${nameOf(adapter)} has no ${name}; leave out { features: { '${name}': true } }`,
-      );
-  }
-  const features = FEATURES.filter((f) => adapter.features.has(f) && wanted[f] !== false);
+  const features = featuresOf(adapter, options);
   let device: GPUDevice;
   try {
     device = await adapter.requestDevice({ requiredFeatures: features, requiredLimits: limitsOf(adapter) });
@@ -118,19 +85,6 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend
     roundoff: 2 ** -23,
   };
   return open(device, info, tuning, options);
-}
-
-/** @throws BaxError if an option is not what it may be. */
-function checkValues({ powerPreference, software, debug, poolBytes }: WebGpuOptions): void {
-  const refuse = (name: string, value: unknown, may: string): never => {
-    throw new BaxError(`webgpu: ${name} is ${JSON.stringify(value)}; it may be ${may}`);
-  };
-  if (powerPreference !== undefined && !['high-performance', 'low-power'].includes(powerPreference))
-    refuse('powerPreference', powerPreference, "'high-performance' or 'low-power'");
-  for (const [name, value] of Object.entries({ software, debug }))
-    if (value !== undefined && typeof value !== 'boolean') refuse(name, value, 'true or false');
-  if (poolBytes !== undefined && !(typeof poolBytes === 'number' && poolBytes >= 0))
-    refuse('poolBytes', poolBytes, 'a number of bytes from 0');
 }
 
 /** The limits that matter here, as large as the adapter has them. */

@@ -1,6 +1,6 @@
 /** Rows of tables. Indices that the host wrote are checked here, before anything runs; the others on the device. */
 import { bytesOf, collapse, offsetsOf, rowMajor, sizeOf, type View } from '@bax/core';
-import type { Gpu } from '../gpu.ts';
+import { type Gpu, whole } from '../gpu.ts';
 import { badIndex } from '../index-call.ts';
 import type { GpuTensorBuffer } from '../memory.ts';
 import {
@@ -82,7 +82,7 @@ function gatherDirectly(gpu: Gpu, axes: Axes, table: View, index: View, out: Vie
   const count = sizeOf(out.shape);
   const width = count / sizeOf(index.shape);
   const stored = table.buffer.type;
-  const { call, bad } = gpu.indexCall('gather', table.shape[0], known);
+  const call = gpu.indices.call('gather', table.shape[0], known);
   gpu.about(table, index, out);
   // A table that is larger than a binding may be: some rows at a time.
   const rowBytes = Math.abs(table.strides[0]) * bytesOf(stored);
@@ -113,7 +113,7 @@ function gatherDirectly(gpu: Gpu, axes: Axes, table: View, index: View, out: Vie
       },
     };
     const variant = { constants: { FROM: stored === out.buffer.type ? 0 : STORED[stored], SIZE } };
-    gpu.run(gatherKernel, variant, [t, i, o, bad], params, Math.ceil(count / SIZE), true); // the serial number
+    gpu.run(gatherKernel, variant, [t, i, o, whole(gpu.indices.note)], params, Math.ceil(count / SIZE), true); // the serial number
   }
 }
 
@@ -183,7 +183,7 @@ function scatterDirectly(
     return;
   }
   const i = gpu.bind(index);
-  const { call, bad } = gpu.indexCall('scatterAdd', table.shape[0], false);
+  const call = gpu.indices.call('scatterAdd', table.shape[0], false);
   const params = {
     ...common,
     index: innermostFirst(axes.index.strides[0], 0),
@@ -194,7 +194,7 @@ function scatterDirectly(
       return call.serial;
     },
   };
-  gpu.run(unsortedKernel, variant, [i, r, t, bad], params, Math.ceil(width / SIZE), true); // the serial number
+  gpu.run(unsortedKernel, variant, [i, r, t, whole(gpu.indices.note)], params, Math.ceil(width / SIZE), true); // the serial number
 }
 
 /** Positions by the row they go to, each row's in their order: [row, begin, end] of each named row, then the positions. */

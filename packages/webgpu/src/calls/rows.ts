@@ -25,9 +25,9 @@ export interface Split {
 }
 
 /**
- * Calls `run` with how they are split, a way to borrow memory, and the inputs and then the outputs as rows. Those that do not lie so, and inputs that share a buffer with
- * an output, go through copies. T is vec4f where all of them and `widest` allow it. False, and nothing done, if one is no
- * f32, is empty, or is larger than a binding.
+ * Calls `run` with how they are split, a way to borrow memory, and the inputs and then the outputs as rows. Those that
+ * do not lie so, and inputs that share a buffer with an output, go through copies. T is vec4f where all of them and
+ * `widest` allow it. False, and nothing done, if one is no f32, is empty, or is larger than a binding.
  */
 export function onRows(
   gpu: Gpu,
