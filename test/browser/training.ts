@@ -16,7 +16,7 @@ interface Run {
   readonly optimizer: Optimizer;
   readonly ids: Tensor;
 }
-function start(backend: Backend): Run {
+async function start(backend: Backend): Promise<Run> {
   const model = createGpt2(
     gpt2Config({
       n_layer: 2, n_embd: 16, n_head: 2, vocab_size: 13, n_positions: 16, initializer_range: 0.2,
@@ -25,7 +25,7 @@ function start(backend: Backend): Run {
     { key: key(3), backend },
   ); // prettier-ignore
   const plan = planLora(model, { r: 4, alpha: 8, targets: ['c_attn', 'c_proj', 'c_fc'], dropout: 0.05 });
-  const lora = attachLora(model, plan, { key: key(5) });
+  const lora = await attachLora(model, plan, { key: key(5) });
   const optimizer = adamW(lora.parameters(), { lr: 0.03, weightDecay: 0 });
   return { lora, optimizer, ids: fromHost(Int32Array.from(PROMPT), [1, PROMPT.length], 'i32', { backend }) };
 }
@@ -71,7 +71,7 @@ export interface Training {
 }
 
 export async function training(backend: Backend): Promise<Training> {
-  const run = start(backend);
+  const run = await start(backend);
   const losses = await learn(backend, run, { steps: STEPS });
   const { model, report } = await run.lora.merge();
   const factors: Record<string, readonly number[]> = {};
@@ -93,7 +93,7 @@ const logits = async (model: Gpt2, ids: Tensor): Promise<number[]> => [
 
 /** The logits in f64 of a model that was trained elsewhere. */
 export async function exactLogits(backend: Backend, factors: Training['factors']): Promise<number[]> {
-  const { lora, ids } = start(backend);
+  const { lora, ids } = await start(backend);
   for (const [name, { view }] of lora.parameters())
     backend.write(view.buffer, Float32Array.from(factors[name]), view.offset);
   return logits(castModule(lora.model, 'f64'), ids);
@@ -115,12 +115,12 @@ export interface Survival {
 export async function survival(open: () => Promise<WebGpuBackend>): Promise<Survival> {
   const steps = 6;
   const straight = await open();
-  const losses = await learn(straight, start(straight), { steps });
+  const losses = await learn(straight, await start(straight), { steps });
   straight.close();
 
   const [folder, settings] = [memoryFolder(), 'one'];
   const fragile = await open();
-  const run = start(fragile);
+  const run = await start(fragile);
   const before: number[] = [];
   const fault = await learn(fragile, run, {
     steps,
@@ -137,7 +137,7 @@ export async function survival(open: () => Promise<WebGpuBackend>): Promise<Surv
   const told = await fragile.lost;
 
   const fresh = await open();
-  const again = start(fresh);
+  const again = await start(fresh);
   const state = await loadCheckpoint(folder, again.lora.parameters(), again.optimizer, settings);
   const after = await learn(fresh, again, { steps, startStep: state?.step ?? 0 });
   fresh.close();

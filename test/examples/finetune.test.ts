@@ -91,7 +91,7 @@ describe('a whole run', () => {
     expect([...lora.parameters().keys()]).toEqual(
       [0, 1].flatMap((i) => ['q.A', 'q.B', 'v.A', 'v.B'].map((name) => `transformer.h.${i}.attn.c_attn.${name}`)), // prettier-ignore
     );
-    expect(lora.plan.config).toMatchObject({ r: 8, alpha: 16 }); // PEFT's view of two slices: both summed
+    expect(lora.adapter().config).toMatchObject({ r: 8, alpha: 16 }); // PEFT's view of two slices: both summed
     const before = await modelHashes(model);
     const after = await modelHashes(await load(at('slices/merged')));
     expect(Object.keys(before).filter((name) => before[name] !== after[name])).toEqual(

@@ -1,4 +1,5 @@
 export * from './files/index.ts';
+export * from './fingerprint.ts';
 export * from './generate.ts';
 export * from './layers/attention.ts';
 export * from './layers/conv1d.ts';
@@ -7,6 +8,7 @@ export * from './layers/layer-norm.ts';
 export * from './layers/linear.ts';
 export * from './layers/mlp.ts';
 export * from './layers/rms-norm.ts';
+export * from './linalg/index.ts';
 export * from './lora/index.ts';
 export * from './models/gpt2-config.ts';
 export * from './models/gpt2-folder.ts';

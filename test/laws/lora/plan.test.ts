@@ -67,7 +67,7 @@ describe('P24: the counts of the paper that follow from the configuration, and i
     ]) {
       const model = tinyGpt2({ backend: cpu() });
       const plan = planLora(model, { r: 3, targets });
-      const factors = attachLora(model, plan, { key: new Uint32Array(2) }).parameters();
+      const factors = (await attachLora(model, plan, { key: new Uint32Array(2) })).parameters();
       expect([...factors.values()].reduce((n, t) => n + t.size, 0)).toBe(plan.parameters);
       expect([...factors.values()].reduce((n, t) => n + t.bytes, 0)).toBe(plan.bytes);
       expect(plan.entries.reduce((n, e) => n + e.r * (e.in + e.out), 0)).toBe(plan.parameters);
@@ -141,7 +141,7 @@ describe('P25: a pattern means whole segments at the end of a path, and every pa
       ['transformer.h.2.attn.c_attn'],
       "planLora: no module matches 'transformer.h.2.attn.c_attn'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.0.attn.c_proj, transformer.h.0.mlp.c_fc (9 linears in all)",
     ],
-    [['wte'], /^planLora: no module matches 'wte'\. Nearest: \S.* \(9 linears in all\)$/],
+    [['ln_1'], /^planLora: no module matches 'ln_1'\. Nearest: \S.* \(9 linears in all\)$/],
     [[''], /^planLora: no module matches ''\. /],
     [[/c_attn/], /^planLora: no module matches 'c_attn'\. Nearest: transformer\.h\.0\.attn\.c_attn/],
     [
@@ -181,7 +181,9 @@ test("an adapter's layers are in the model's order, in whatever order a file or 
 
 test("P25: a model that has an adapter gets no second one: its names would be nobody else's", async () => {
   const model = tinyGpt2({ backend });
-  const lora = attachLora(model, planLora(model, { r: 1, targets: ['v'] }), { key: new Uint32Array(2) });
+  const lora = await attachLora(model, planLora(model, { r: 1, targets: ['v'] }), {
+    key: new Uint32Array(2),
+  });
   for (const targets of ['all-linear' as const, ['c_attn.base'], ['v']])
     expect(await failure(() => planLora(lora.model, { r: 1, targets }))).toBe(
       'planLora: transformer.h.0.attn.c_attn has an adapter already; give the base, or the model that merge() makes',

@@ -32,7 +32,7 @@ export const initLaws: readonly Check[] = [
         const x = put(pierced(instance.x, holes), { backend });
         const { r, alpha } = instance;
         const plan = planLora(base, { r, alpha, targets: targetsIn(instance), init });
-        const lora = attachLora(base, plan, { key: key(seed) });
+        const lora = await attachLora(base, plan, { key: key(seed) });
         for (const [name, factor] of lora.parameters()) {
           const isZero = (await factor.data()).every((v) => v === 0);
           if (isZero !== name.endsWith('B'))
@@ -57,7 +57,7 @@ export const initLaws: readonly Check[] = [
       const base = await noGrad(() => model.forward(ids)).data();
       for (const init of inits) {
         const plan = planLora(model, { r: 3, alpha: 5, targets, init });
-        const lora = attachLora(model, plan, { key: key(4) });
+        const lora = await attachLora(model, plan, { key: key(4) });
         assertSameBits(await noGrad(() => lora.model.forward(ids)).data(), base, `logits with ${init}`);
       }
     },

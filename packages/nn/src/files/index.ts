@@ -3,7 +3,13 @@ export { httpFolder, type HttpFolderOptions } from './http.ts';
 export * from './json.ts';
 export * from './memory.ts';
 export { opfsFolder, opfsFolders, removeOpfsFolder, type OpfsFolderOptions } from './opfs.ts';
-export { loadAdapter, type LoadedAdapter } from './peft-load.ts';
+export {
+  loadAdapter,
+  type LoadedAdapter,
+  readAdapter,
+  type ReadAdapter,
+  type ReadAdapterOptions,
+} from './peft-load.ts';
 export { saveAdapter, type SaveAdapterOptions, type SavedAdapter } from './peft-save.ts';
 export {
   openSafetensors,
