@@ -46,11 +46,16 @@ def adapter_tensors(model: PeftModel, name: str = "default") -> Tensors:
     return {k: v.detach().clone() for k, v in held.items()}
 
 
+def file_names(model: PeftModel) -> dict[str, str]:
+    """What each adapter tensor of adapter_model.safetensors is called in the model."""
+    names = {n: n for n in model.state_dict()}  # PEFT names them as if they were the values
+    return get_peft_model_state_dict(model, state_dict=names, save_embedding_layers=False)
+
+
 def adapter_gradients(model: PeftModel) -> Tensors:
-    """Gradients of what trains, under the same names: PEFT names them as if they were the values."""
-    values = dict.fromkeys(model.state_dict()) | {n: p.grad for n, p in model.named_parameters()}
-    named = get_peft_model_state_dict(model, state_dict=values, save_embedding_layers=False)
-    return {k: g.clone() for k, g in named.items() if g is not None}
+    """Gradients of what trains, under the names of the file."""
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+    return {k: gradients[n].clone() for k, n in file_names(model).items() if n in gradients}
 
 
 def make(base: Base, seed: int, **options: object) -> PeftModel:
