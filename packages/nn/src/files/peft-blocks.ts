@@ -64,7 +64,7 @@ export function toBlocks(
     B: matrix(out, r, B),
     records: plain
       ? undefined
-      : all.map(({ branch: { slice, start, length, r, alpha } }) => ({ name: slice?.name ?? '', start, length, r, alpha })),
+      : all.map(({ branch: { slice, start, length, r, alpha } }) => ({ name: slice?.name ?? '', start, length, r, alpha, taken: twice === 2 })),
   };
 } // prettier-ignore
 
@@ -77,7 +77,7 @@ export function checkRecords(
   path: string,
   own: readonly BranchRecord[],
   { layer }: Target,
-  whole: { readonly r: number; readonly alpha: number; readonly rslora: boolean; readonly taken: boolean },
+  whole: { readonly r: number; readonly alpha: number; readonly rslora: boolean },
 ): void {
   const wrong = (why: string): never => {
     throw changed(path, why);
@@ -94,24 +94,19 @@ export function checkRecords(
       // the sum of some α is rounded
       wrong('have another scale than its α/r');
   }
-  if (own.reduce((n, s) => n + s.r, 0) * (whole.taken ? 2 : 1) !== whole.r)
-    wrong(`have ranks that do not sum to ${whole.r}`);
+  if (own.reduce((n, s) => n + widthOf(s), 0) !== whole.r) wrong(`have ranks that do not sum to ${whole.r}`);
 }
 
+/** The rows of A that a branch has. */
+const widthOf = ({ r, taken }: Pick<BranchRecord, 'r' | 'taken'>): number => (taken ? 2 * r : r);
+
 /** The branches' own factors again, in the order of the records. @throws if B' is not zero outside of its blocks. */
-export function fromBlocks(
-  path: string,
-  own: readonly BranchRecord[],
-  A: Matrix,
-  B: Matrix,
-  taken: boolean,
-): HostBranch[] {
+export function fromBlocks(path: string, own: readonly BranchRecord[], A: Matrix, B: Matrix): HostBranch[] {
   let rank = 0;
   const inside = new Uint8Array(B.data.length);
-  const branches = own.map(({ start, length, r }): HostBranch => {
+  const branches = own.map(({ start, length, r, taken }): HostBranch => {
     const from = rank;
-    const width = taken ? 2 * r : r;
-    rank += width;
+    rank += widthOf({ r, taken });
     for (let i = 0; i < length; i++) inside.fill(1, (start + i) * B.columns + from, (start + i) * B.columns + rank); // prettier-ignore
     const columns = (first: number): Matrix => matrix(length, r, (i, j) => at(B, start + i, first + j));
     const pair = { A: rowsOf(A, from, r), B: columns(from) };

@@ -8,7 +8,7 @@ import type { Module } from '../module.ts';
 import { checkRecords } from './peft-blocks.ts';
 import type { PeftConfig } from './peft-config.ts';
 import { partName, type Stored } from './peft-names.ts';
-import { type AdapterRecord, type BranchRecord, changed, RECORD_KEY } from './peft-record.ts';
+import { type AdapterRecord, type BranchRecord, RECORD_KEY } from './peft-record.ts';
 import type { Safetensors } from './safetensors.ts';
 
 /** A branch to be. */
@@ -81,7 +81,7 @@ export function choose(
       `loadAdapter: r = ${r} of ${path} exceeds min(in, out) = ${Math.min(k, out)}, of which init ${config.lora.init} has no more directions`,
     );
   const own = recordsOf(target, config, record);
-  const whole = { r, alpha, rslora: config.lora.rslora, taken: record.taken !== undefined };
+  const whole = { r, alpha, rslora: config.lora.rslora };
   checkRecords(path, own, target, whole);
   return own.map(({ name, start, length, r, alpha }) => ({
     target: name === '' ? target : { ...target, path: `${path}.${name}`, slice: { name, start, length } },
@@ -94,12 +94,11 @@ export function choose(
 export function recordsOf(
   { path, layer }: Target,
   config: PeftConfig,
-  { slices, taken }: AdapterRecord,
+  { slices }: AdapterRecord,
 ): readonly BranchRecord[] {
   if (Object.hasOwn(slices, path)) return slices[path]!;
   const { r, alpha } = config.rankOf(path);
-  if (taken !== undefined) throw changed(path, 'are missing');
-  return [{ name: '', start: 0, length: layer.outFeatures, r, alpha }];
+  return [{ name: '', start: 0, length: layer.outFeatures, r, alpha, taken: false }];
 }
 
 /** What is trained whole must be there, fit, and be all. */

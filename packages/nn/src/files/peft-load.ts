@@ -81,7 +81,6 @@ async function readFile(
   { signal, anyBase = false }: ReadAdapterOptions,
 ): Promise<ReadAdapter> {
   const [stored, record] = [readNames(file), readRecord(file)];
-  const taken = record.taken !== undefined;
   const layers = layersOf(model, config, stored, file, record);
   const chosen = layers.flatMap((layer) => choose(layer, config, stored, file, record));
   const warnings: string[] = [];
@@ -96,7 +95,7 @@ async function readFile(
     modulesToSave: saved,
     targets: chosen.map(({ target }) => target.path),
     freezeA: record.freezeA ?? false,
-    ...(record.taken ? { init: record.taken } : {}),
+    ...(record.init ? { init: record.init } : {}),
   };
   const plan = planOf(model, lora, chosen);
   checkFull(model, plan.full, stored, file, bad);
@@ -133,7 +132,7 @@ async function readFile(
     changes ||= (embedding ? A : B).data.some((v) => v !== 0);
     const m = magnitude ? await read(partName(path, 'magnitude', embedding)) : undefined;
     const own = recordsOf(layer, config, record);
-    fromBlocks(path, own, A, B, taken).forEach((host, i) => {
+    fromBlocks(path, own, A, B).forEach((host, i) => {
       const { start, length, name } = own[i]!;
       parts.set(name === '' ? path : `${path}.${name}`, { host, magnitude: m?.slice(start, start + length) });
     });
@@ -141,7 +140,7 @@ async function readFile(
   const full = new Map<string, Float64Array>();
   for (const path of plan.full.keys()) full.set(path, await read(stored.full.get(path)!));
   const takenOut = new Map<string, { A: Matrix; B: Matrix }>();
-  if (takesFromW(lora.init) && !taken)
+  if (takesFromW(config.lora.init))
     // PEFT saved what was trained alone: what its base had lost is computed again
     for (const entry of plan.entries)
       if (!(entry.layer instanceof Embedding))

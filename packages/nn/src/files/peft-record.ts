@@ -13,12 +13,14 @@ export interface BranchRecord extends OutputSlice {
   readonly name: string;
   readonly r: number;
   readonly alpha: number;
+  /** Whether what was taken out of W lies behind its A and B. */
+  readonly taken: boolean;
 }
 export interface AdapterRecord {
   /** The branches of the modules that hold more than a plain pair, in the order in which they are stored. */
   readonly slices: Readonly<Record<string, readonly BranchRecord[]>>;
-  /** Behind each pair lies what was taken out of W; see `LoraInit`. */
-  readonly taken?: 'pissa' | 'olora';
+  /** How the factors started that had a part of W taken out; see `LoraInit`. */
+  readonly init?: 'pissa' | 'olora';
   readonly freezeA?: boolean;
   /** The fingerprint of the base model. */
   readonly base?: string;
@@ -38,7 +40,7 @@ export function readRecord(file: Safetensors): AdapterRecord {
   };
   const json = parseJson(text, { where: `${file.name}: metadata '${RECORD_KEY}'`, maxBytes: MAX_BYTES });
   if (!isJsonObject(json) || json['version'] !== 1) return bad('is not of version 1');
-  const { slices, taken, freezeA, base } = json;
+  const { slices, init, freezeA, base } = json;
   if (!isJsonObject(slices)) return bad('is not of version 1');
   const branches = Object.entries(slices).map(([path, list]): [string, BranchRecord[]] => {
     const wrong = (why: string): never => {
@@ -49,21 +51,21 @@ export function readRecord(file: Safetensors): AdapterRecord {
       path,
       list.map((s) => {
         if (!isJsonObject(s)) return wrong('are no list of slices');
-        const { name, start, length, r, alpha } = s;
+        const { name, start, length, r, alpha, taken } = s;
         if (typeof name !== 'string' || !isSize(start) || !isSize(length))
           return wrong('are no list of slices');
         if (!isSize(r) || r < 1) return wrong(`have a rank of ${JSON.stringify(r)}`);
         if (!(typeof alpha === 'number' && alpha > 0)) return wrong(`have an α of ${JSON.stringify(alpha)}`);
-        return { name, start, length, r, alpha };
+        return { name, start, length, r, alpha, taken: taken === true };
       }),
     ];
   });
-  if (taken !== undefined && taken !== 'pissa' && taken !== 'olora')
-    return bad(`says 'taken' is ${JSON.stringify(taken)}`);
+  if (init !== undefined && init !== 'pissa' && init !== 'olora')
+    return bad(`says 'init' is ${JSON.stringify(init)}`);
   if (base !== undefined && typeof base !== 'string') return bad("says a 'base' that is no text");
   return {
     slices: Object.fromEntries(branches),
-    ...(taken ? { taken } : {}),
+    ...(init ? { init } : {}),
     ...(freezeA === true ? { freezeA } : {}),
     ...(base !== undefined ? { base } : {}),
   };

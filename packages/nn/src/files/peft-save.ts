@@ -80,7 +80,7 @@ export async function saveAdapter<M extends Module>(
   );
   const record = {
     slices,
-    ...(takesFromW(config.init) ? { taken: config.init as 'pissa' | 'olora' } : {}),
+    ...(takesFromW(config.init) ? { init: config.init as 'pissa' | 'olora' } : {}),
     ...(config.freezeA ? { freezeA: true } : {}),
     ...optional('base', await fingerprint(base)),
   };
