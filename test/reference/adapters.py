@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from by_hand import merged_by_hand
 from mlp import load_mlp, mlp_batch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file
+from transformers.pytorch_utils import Conv1D
 
 Tensors = dict[str, torch.Tensor]
 
@@ -104,12 +106,24 @@ def merged_weights(base: Base, model: PeftModel) -> Tensors:
     return {"logits_merged": logits_of(merged, base.batch()[0])} | {f"merged.{n}": p for n, p in changed.items()}
 
 
+def plain_weights(model: PeftModel) -> tuple[Tensors, set[str]]:
+    """The base's weights in a model with an adapter, under the base's names, and which of them are of a Conv1D."""
+    inside = {n: m for n, m in model.base_model.model.named_modules() if ".lora_" not in n and n}
+    at = {n.removesuffix(".base_layer"): m for n, m in inside.items()}
+    weights = {f"{n}.{k}": p.detach().clone() for n, m in at.items() for k, p in m.named_parameters(recurse=False)}
+    return weights, {f"{n}.weight" for n, m in at.items() if isinstance(m, Conv1D)}
+
+
 def expect(base: Base, folder: Path, untie: bool = False) -> Tensors:
     """All that is expected of an adapter that is saved in a folder, in float64 from the stored weights."""
     result = forward_and_gradients(base, load_adapter(base, folder).double())
-    model = load_adapter(base, folder, untied(base.load()) if untie else None)
-    result |= merged_weights(base, model.double())
+    model = load_adapter(base, folder, untied(base.load()) if untie else None).double()
+    weights, conv1d = plain_weights(model)
+    result |= merged_weights(base, model)
     assert (result["logits_merged"] - result["logits"]).abs().max() < 1e-12
+    for name in (n.removeprefix("merged.") for n in result if n.startswith("merged.")):
+        by_hand = merged_by_hand(folder, name, weights.get(name), name in conv1d)
+        assert (by_hand - result[f"merged.{name}"]).abs().max() < 1e-14, name
     return result
 
 

@@ -1,8 +1,9 @@
 """Several adapters on one base -> test/golden/peft-several/, peft-mlp-several/.
 
-Each adapter has its folder, as PeftModel.save_pretrained writes it; expected.safetensors holds the logits of each alone
-(`logits.a`), of several active in an order (`logits.a+b`) with the merged weights (`merged.a+b.…`), and of a batch whose
-rows are answered by one each (`mixed.ids`, `mixed.a|base|b|a`). `mix` is add_weighted_adapter's 0.7 a - 1.5 b ("cat").
+Each adapter has its folder, as PeftModel.save_pretrained writes it; expected.safetensors holds the logits of each
+alone (`logits.a`), of several active in an order (`logits.a+b`) with the merged weights (`merged.a+b.…`), and of a
+batch whose rows are answered by one each (`mixed.ids`, `mixed.a|base|b|a`). `mix` is 0.7 a - 1.5 b by
+add_weighted_adapter ("cat").
 """
 
 from common import save

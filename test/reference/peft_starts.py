@@ -1,7 +1,7 @@
-"""Adapters from each start (init_lora_weights), trained for three steps -> test/golden/peft-{gaussian,orthogonal,…}/.
+"""Adapters from each start (init_lora_weights), trained for three steps -> test/golden/peft-{gaussian,pissa,…}/.
 
-expected.safetensors also holds the factors before training (`start.…`, float32). PiSSA and OLoRA take their product out
-of the base: `residual.…` is what PEFT leaves there (float32), and loading their files does the decomposition again.
+expected.safetensors also holds the factors before training (`start.…`, float32). PiSSA and OLoRA take their product
+out of the base: `residual.…` is what PEFT leaves there (float32); loading their files does the decomposition again.
 -converted is the same training as a plain adapter of twice the rank: [A; A0], [B, -B0].
 """
 
@@ -40,7 +40,8 @@ def check_start(base: Base, start: Tensors, left: Tensors, scale: float, fan_in_
         if init == "pissa":  # scale B A is the best approximation of rank r, and B and A share it evenly
             u, s, vh = torch.linalg.svd(w, full_matrices=False)
             product = u[:, :r] * s[:r] @ vh[:r]
-            assert torch.allclose(b.T @ b, a @ a.T, atol=1e-6) and torch.allclose(a @ a.T * scale, s[:r].diag(), atol=1e-5)
+            assert torch.allclose(b.T @ b, a @ a.T, atol=1e-6)
+            assert torch.allclose(a @ a.T * scale, s[:r].diag(), atol=1e-5)
         elif init == "olora":  # the first r of Q R, times the scale: PEFT does not divide by it
             q, triangle = torch.linalg.qr(w)
             product = scale * q[:, :r] @ triangle[:r]

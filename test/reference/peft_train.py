@@ -1,7 +1,8 @@
-"""Five steps of AdamW from PEFT's default start, float64 -> test/golden/peft-train-{lora-fa,loraplus}/, peft-mlp-train-*/.
+"""Five steps of AdamW from PEFT's default start, float64 -> test/golden/peft-train-loraplus/, peft-mlp-train-*/ etc.
 
-Each folder is the start as save_pretrained writes it, plus expected.safetensors: losses, the first gradients, what trains
-after steps 1 and 5. groups.json lists LoRA+'s groups, as PEFT makes them. (peft-train-start, by peft_lora.py, is plain.)
+Each folder is the start as save_pretrained writes it, plus expected.safetensors: losses, the first gradients, what
+trains after steps 1 and 5. groups.json lists LoRA+'s groups, as PEFT makes them. (peft_lora.py's peft-train-start is
+plain.)
 """
 
 from common import save, save_json

@@ -31,7 +31,9 @@ def on_gpt2() -> None:
     linears = ["c_attn", "c_proj", "c_fc"]
     gpt2("dora-targets", 30, target_modules=linears, layers_to_transform=[1], use_dora=True, r=3)
     gpt2("dora-rslora", 31, target_modules=["h.0.attn.c_attn"], use_dora=True, use_rslora=True)
-    patterns = {"rank_pattern": {"c_proj": 3, r"h\.1\.attn\.c_attn": 4}, "alpha_pattern": {"^transformer.h.0.*": 7}}
+    # the first match counts, so block 1's c_proj has rank 3 (in the file patterns stand in order of the alphabet)
+    ranks = {"c_proj": 3, r"h\.1\.attn\.c_(attn|proj)": 4}
+    patterns = {"rank_pattern": ranks, "alpha_pattern": {"^transformer.h.0.*": 7}}
     gpt2("patterns", 32, target_modules=["c_attn", "attn.c_proj"], **patterns)
     gpt2("patterns-rslora", 33, target_modules=["c_attn", "attn.c_proj"], use_rslora=True, **patterns)
     # the full name is matched in any layer, the suffix in layer 1 alone
