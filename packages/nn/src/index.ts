@@ -7,6 +7,8 @@ export * from './layers/layer-norm.ts';
 export * from './layers/linear.ts';
 export * from './layers/mlp.ts';
 export * from './layers/rms-norm.ts';
+export * as linalg from './linalg/index.ts';
+export type { Matrix } from './linalg/index.ts';
 export * from './lora/index.ts';
 export * from './models/gpt2-config.ts';
 export * from './models/gpt2-folder.ts';

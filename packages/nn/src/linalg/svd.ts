@@ -1,0 +1,163 @@
+/**
+ * Singular values by one-sided Jacobi rotations on the triangle of a pivoted QR, which leaves few rotations to make and
+ * keeps tiny values accurate. Hestenes 1958, https://doi.org/10.1137/0106005; Drmač and Veselić 2008,
+ * https://doi.org/10.1137/050639193
+ */
+import { BaxError } from '@bax/core';
+import { firstColumns, matrix, scaled, show, times, turned, type Matrix } from './matrix.ts';
+import { applyQ, columnsOf, dot, factor, fromColumns, NOTHING, qr, unitOf, type Columns } from './qr.ts';
+
+/** M = U diag(S) Vᵀ with UᵀU = VᵀV = I; p = min(m, n). */
+export interface Svd {
+  /** [m, p]: left singular vectors as columns. */
+  readonly U: Matrix;
+  /** [p]: singular values, largest first. */
+  readonly S: Float64Array;
+  /** [n, p]: right singular vectors as columns. */
+  readonly V: Matrix;
+}
+
+const SWEEPS = 60; // six to ten are needed
+
+/**
+ * Rotates the columns of x against each other until they are orthogonal, the larger one of a pair first, and the columns
+ * of `turn` with them.
+ */
+function orthogonalise(x: Columns, turn: Columns | undefined): void {
+  const tolerance = Math.sqrt(x.length) * 2 ** -53;
+  for (let sweep = 0; sweep < SWEEPS; sweep++) {
+    let rotated = false;
+    const squares = x.map((column) => dot(column, column));
+    for (let p = 0; p < x.length; p++)
+      for (let q = p + 1; q < x.length; q++) {
+        if (squares[p]! < squares[q]!)
+          for (const list of [squares, x, turn]) if (list) [list[p], list[q]] = [list[q]!, list[p]!];
+        const [a, b] = [squares[p]!, squares[q]!];
+        if (b < NOTHING) continue;
+        const along = dot(x[p]!, x[q]!);
+        if (Math.abs(along) <= tolerance * Math.sqrt(a) * Math.sqrt(b)) continue;
+        rotated = true;
+        const zeta = (b - a) / (2 * along);
+        const t = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.hypot(1, zeta));
+        rotate(x[p]!, x[q]!, t);
+        if (turn) rotate(turn[p]!, turn[q]!, t);
+        squares[p] = a - t * along;
+        const rest = b + t * along;
+        squares[q] = rest > b / 4 ? rest : dot(x[q]!, x[q]!); // what is left of a cancellation is mostly rounding
+      }
+    if (!rotated) return;
+  }
+}
+
+/**
+ * (x, y) becomes (c (x − t y), c (t x + y)), c = 1/√(1 + t²), as what is to be added: small angles then make small errors.
+ * Rutishauser 1966, https://doi.org/10.1007/BF02165223
+ */
+function rotate(x: Float64Array, y: Float64Array, t: number): void {
+  const c = 1 / Math.sqrt(1 + t * t);
+  const s = c * t;
+  const tau = s / (1 + c);
+  for (let i = 0; i < x.length; i++) {
+    const [u, v] = [x[i]!, y[i]!];
+    x[i] = u - s * (v + tau * u);
+    y[i] = v + s * (u - tau * v);
+  }
+}
+
+const lengthsOf = (columns: Columns): Float64Array =>
+  Float64Array.from(columns, (x) => {
+    const square = dot(x, x);
+    return square < NOTHING ? 0 : Math.sqrt(square);
+  });
+
+/** Unit vectors in place of the columns; where one is zero, any that is orthogonal to all others. Returns the lengths. */
+function normalise(columns: Columns): Float64Array {
+  const lengths = lengthsOf(columns);
+  columns.forEach((x, j) => lengths[j]! > 0 && x.forEach((v, i) => (x[i] = v / lengths[j]!)));
+  const known = columns.filter((_, j) => lengths[j]! > 0);
+  let next = 0;
+  for (const x of columns.filter((_, j) => lengths[j] === 0)) {
+    for (let norm = 0; norm < 0.5 / Math.sqrt(x.length); next++) {
+      x.fill(0)[next] = 1; // of all axes at least one is that far from what is known
+      for (const _again of [1, 2])
+        for (const y of known) {
+          const along = dot(x, y);
+          x.forEach((_, i) => (x[i]! -= along * y[i]!));
+        }
+      norm = Math.sqrt(dot(x, x));
+      x.forEach((v, i) => (x[i] = v / norm));
+    }
+    known.push(x);
+  }
+  return lengths;
+}
+
+/** R's SVD pieces of a tall matrix: sorted lengths and the columns of both sides, in R's coordinates. */
+function jacobi(R: Matrix, vectors: boolean): { lengths: Float64Array; left: Columns; right: Columns } {
+  const right = columnsOf(turned(R)); // the rows of R: nearer to orthogonal than its columns
+  const left = vectors ? columnsOf(matrix(R.rows, R.rows, (i, j) => (i === j ? 1 : 0))) : undefined;
+  orthogonalise(right, left);
+  const all = vectors ? normalise(right) : lengthsOf(right);
+  if (left) normalise(left).forEach((drift, i) => (all[i]! /= drift)); // of many rotations, the same on both sides
+  const places = [...all.keys()].sort((i, j) => all[j]! - all[i]!);
+  return {
+    lengths: Float64Array.from(places, (i) => all[i]!),
+    left: left ? places.map((i) => left[i]!) : [],
+    right: places.map((i) => right[i]!),
+  };
+}
+
+/**
+ * The reduced singular value decomposition M = U diag(S) Vᵀ: U [m, p], S [p], V [n, p], p = min(m, n), for M [m, n] of any
+ * shape and rank. S is sorted, largest first; U and V have orthonormal columns also where values are zero. Vectors are
+ * unique only up to sign, and within equal values up to a rotation. Values below 2^-500 of the largest entry count as zero.
+ * @throws if an entry is not finite.
+ */
+export function svd(m: Matrix): Svd {
+  if (m.rows < m.columns) {
+    const { U, S, V } = svd(turned(m));
+    return { U: V, S, V: U };
+  }
+  const unit = unitOf(m, 'svd');
+  const factored = factor(scaled(m, unit), true); // M P = Q R
+  const { lengths, left, right } = jacobi(factored.R, true); // R = left diag(lengths) rightᵀ
+  const U = applyQ(factored, columnsOf(fromColumns(left, m.columns), m.rows));
+  const V = new Float64Array(m.columns * m.columns);
+  right.forEach((x, j) => x.forEach((v, i) => (V[factored.order[i]! * m.columns + j] = v)));
+  return { U: fromColumns(U, m.rows), S: lengths.map((s) => s / unit), V: matrix(m.columns, m.columns, V) };
+}
+
+/** The singular values alone, in about half the time. @throws if an entry is not finite. */
+export function singularValues(m: Matrix): Float64Array {
+  const tall = m.rows < m.columns ? turned(m) : m;
+  const unit = unitOf(m, 'singularValues');
+  return jacobi(factor(scaled(tall, unit), true).R, false).lengths.map((s) => s / unit);
+}
+
+/**
+ * The SVD of B A without forming it: B [d, r], A [r, k], p = min(d, r, k). Costs (d + k) r², not d k min(d, k).
+ * @throws if the inner dimensions differ, or an entry is not finite.
+ */
+export function svdOfProduct(B: Matrix, A: Matrix): Svd {
+  if (B.columns !== A.rows)
+    throw new BaxError(`svdOfProduct: inner dimensions differ: ${show(B)} x ${show(A)}`);
+  const [b, a] = [qr(B), qr(turned(A))];
+  const { U, S, V } = svd(times(b.R, turned(a.R))); // B A = Q_B (R_B R_Aᵀ) Q_Aᵀ
+  return { U: times(b.Q, U), S, V: times(a.Q, V) };
+}
+
+/**
+ * How many singular values exceed `tolerance`, absolutely; by default max(m, n) · 2^-52 · σ₁, which is what rounding
+ * to f64 can make of a zero (numpy's and PyTorch's matrix_rank).
+ */
+export function rankOf(m: Matrix, tolerance?: number): number {
+  const values = singularValues(m);
+  const least = tolerance ?? Math.max(m.rows, m.columns) * 2 ** -52 * (values[0] ?? 0);
+  return values.filter((s) => s > least).length;
+}
+
+/** The best approximation of rank r in the Frobenius and the spectral norm: U_r diag(S_r) V_rᵀ. Eckart and Young 1936. */
+export function lowRank({ U, S, V }: Svd, r: number): Matrix {
+  const weighted = matrix(U.rows, Math.min(r, S.length), (i, j) => U.data[i * U.columns + j]! * S[j]!);
+  return times(weighted, turned(firstColumns(V, weighted.columns)));
+}
