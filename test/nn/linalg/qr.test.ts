@@ -58,6 +58,15 @@ test('entries near the ends of f64 neither overflow nor vanish', () => {
   }
 });
 
+test('what is too small to square beside the largest entry counts as zero', () => {
+  const { data } = randomMatrix(6, 4, 3);
+  const M = matrix(6, 4, (i, j) => data[i * 4 + j]! * 2 ** (-178 * j)); // the last column: squares of 2^-1068
+  const { Q, R } = qr(M);
+  expectOrthonormal(Q, 'QᵀQ = I');
+  expect(at(R, 3, 3)).toBe(0);
+  expect(at(R, 2, 2)).not.toBe(0);
+});
+
 test('what is not a number is refused', async () => {
   for (const bad of [NaN, Infinity, -Infinity])
     expect(await failure(() => qr(matrix(2, 2, [1, 2, bad, 3])))).toBe(

@@ -85,16 +85,29 @@ describe('svd', () => {
     );
   });
 
-  it('tiny values of a graded matrix to full relative accuracy: σ of D R, D = diag(10^-10i), R = I + small', () => {
-    const R = matrix(6, 6, (i, j) => (i === j ? 1 : j > i ? 0.5 : 0));
-    const grade = Array.from({ length: 6 }, (_, i) => 10 ** (-10 * i));
-    for (const M of [times(diagonal(grade), R), turned(times(diagonal(grade), R))]) {
-      const S = [...svd(M).S];
-      // det M = Π σ, exactly Π grade, since R is triangular with ones
-      const log = (values: number[]): number => values.reduce((sum, s) => sum + Math.log(s), 0);
-      expect(Math.abs(log(S) - log(grade))).toBeLessThan(1e-12);
-      // σᵢ ≈ gradeᵢ ‖row i of R orthogonal to those above‖, in first order alone by the row's part: the order of size
-      S.forEach((s, i) => expect(s / grade[i]!).toBeGreaterThan(0.3));
+  it('tiny values of graded columns to nearly all their digits, in whatever order they come', () => {
+    const n = 6;
+    const R = matrix(n, n, (i, j) => (i === j ? 1 : j > i ? 0.5 : 0));
+    for (const size of [(i: number) => -10 * i, (i: number) => 10 * i, (i: number) => 7 * (i % 2 ? i : -i)]) {
+      const powers = Array.from({ length: n }, (_, i) => size(i));
+      const D = diagonal(powers.map((p) => 2 ** (3 * p)));
+      for (const left of [R, turned(R)]) {
+        // det M = Π σ = Π D, since R is triangular with ones
+        const bits = [...svd(times(left, D)).S].reduce((sum, s) => sum + Math.log2(s), 0);
+        expect(Math.abs(bits - 3 * powers.reduce((a, b) => a + b))).toBeLessThan(1e-12);
+      }
+    }
+  });
+
+  it('what is too small to square beside the largest entry counts as zero, and its vectors are orthonormal all the same', () => {
+    for (const step of [-10, -20, -40, 40]) {
+      const M = times(randomMatrix(30, 15, 9), diagonal(Array.from({ length: 15 }, (_, j) => 10 ** (step * (j - 7)) || 0))); // prettier-ignore
+      for (const m of [M, turned(M)]) law(m);
+    }
+    // σ² = 2^-1072 has one digit: its vector would have, too
+    for (const small of [2 ** -536.4, 2 ** -530.7, 2 ** -499]) {
+      law(times(orthogonal(3, 2), diagonal([1, small, 0])));
+      law(turned(times(orthogonal(3, 4), diagonal([1, small, small / 3]))));
     }
   });
 
@@ -219,6 +232,7 @@ describe('rankOf', () => {
   it('counts what exceeds a tolerance', () => {
     const M = diagonal([4, 2, 1]);
     expect([5, 4, 3, 1, 0.5, 0].map((t) => rankOf(M, t))).toEqual([0, 0, 1, 2, 3, 3]);
+    expect(rankOf(diagonal([1, 2 ** -48, 2 ** -49], 3, 9)), 'by default 9 · 2^-52').toBe(2);
     expect(rankOf(matrix(3, 3, () => 0))).toBe(0);
     expect(rankOf(matrix(0, 3, []))).toBe(0);
   });

@@ -1,6 +1,6 @@
-/** QR by Householder reflections. Golub and Van Loan, Matrix Computations, §5.2; with column pivoting, §5.4. */
+/** QR by Householder reflections. Golub and Van Loan, Matrix Computations, §5.2. */
 import { BaxError } from '@bax/core';
-import { at, largest, matrix, show, type Matrix } from './matrix.ts';
+import { at, largest, matrix, scaled, show, type Matrix } from './matrix.ts';
 
 /** M = Q R with QᵀQ = I and R upper triangular; p = min(m, n). */
 export interface Qr {
@@ -47,8 +47,6 @@ interface Reflection {
 
 export interface Factored {
   readonly reflections: readonly Reflection[];
-  /** Of the column at each place of R, where it stands in M; in order unless pivoted. */
-  readonly order: readonly number[];
   readonly R: Matrix;
 }
 
@@ -57,25 +55,12 @@ function reflect({ v, tau }: Reflection, column: Float64Array, start: number): v
   if (along !== 0) for (let i = start; i < column.length; i++) column[i]! -= along * v[i]!;
 }
 
-/**
- * M P = Q R, Q as the reflections whose product it is. With `pivot` the column that is largest below the rows done comes next,
- * so that |R|'s rows fall in size; else P = I.
- */
-export function factor(m: Matrix, pivot: boolean): Factored {
+/** M = Q R, Q as the reflections whose product it is. */
+export function factor(m: Matrix): Factored {
   const columns = columnsOf(m);
-  const order = columns.map((_, j) => j);
   const reflections: Reflection[] = [];
   const p = Math.min(m.rows, m.columns);
   for (let j = 0; j < p; j++) {
-    if (pivot) {
-      let [best, most] = [j, -1];
-      for (let l = j; l < m.columns; l++) {
-        const norm = dot(columns[l]!, columns[l]!, j);
-        if (norm > most) [best, most] = [l, norm];
-      }
-      [columns[j], columns[best]] = [columns[best]!, columns[j]!];
-      [order[j], order[best]] = [order[best]!, order[j]!];
-    }
     const x = columns[j]!;
     const square = dot(x, x, j);
     const v = new Float64Array(m.rows);
@@ -95,7 +80,7 @@ export function factor(m: Matrix, pivot: boolean): Factored {
     x.fill(0, j + 1);
     for (let l = j + 1; l < m.columns; l++) reflect(reflection, columns[l]!, j);
   }
-  return { reflections, order, R: fromColumns(columns, p) };
+  return { reflections, R: fromColumns(columns, p) };
 }
 
 /** Q c for each column c, in place; columns have Q's full length. */
@@ -121,11 +106,9 @@ export function unitOf(m: Matrix, by: string): number {
  */
 export function qr(m: Matrix): Qr {
   const unit = unitOf(m, 'qr');
-  const factored = factor(matrix(m.rows, m.columns, m.data.map((x) => x * unit)), false); // prettier-ignore
+  const factored = factor(scaled(m, unit));
   const p = Math.min(m.rows, m.columns);
   const eye = matrix(p, p, (i, j) => (i === j ? 1 : 0));
-  return {
-    Q: fromColumns(applyQ(factored, columnsOf(eye, m.rows)), m.rows),
-    R: matrix(p, m.columns, factored.R.data.map((x) => x / unit)), // prettier-ignore
-  };
+  const Q = fromColumns(applyQ(factored, columnsOf(eye, m.rows)), m.rows);
+  return { Q, R: matrix(p, m.columns, factored.R.data.map((x) => x / unit)) }; // prettier-ignore
 }

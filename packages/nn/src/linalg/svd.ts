@@ -1,7 +1,7 @@
 /**
- * Singular values by one-sided Jacobi rotations on the triangle of a pivoted QR, which leaves few rotations to make and
- * keeps tiny values accurate. Hestenes 1958, https://doi.org/10.1137/0106005; Drmač and Veselić 2008,
- * https://doi.org/10.1137/050639193
+ * Singular values by one-sided Jacobi rotations on the triangle of a QR: short, and tiny values stay accurate where the
+ * columns' sizes differ. Hestenes 1958, https://doi.org/10.1137/0106005; Demmel and Veselić 1992,
+ * https://doi.org/10.1137/0613074
  */
 import { BaxError } from '@bax/core';
 import { firstColumns, matrix, scaled, show, times, turned, type Matrix } from './matrix.ts';
@@ -19,10 +19,7 @@ export interface Svd {
 
 const SWEEPS = 60; // six to ten are needed
 
-/**
- * Rotates the columns of x against each other until they are orthogonal, the larger one of a pair first, and the columns
- * of `turn` with them.
- */
+/** Rotates the columns of x against each other until they are orthogonal, and the columns of `turn` with them. */
 function orthogonalise(x: Columns, turn: Columns | undefined): void {
   const tolerance = Math.sqrt(x.length) * 2 ** -53;
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
@@ -30,10 +27,8 @@ function orthogonalise(x: Columns, turn: Columns | undefined): void {
     const squares = x.map((column) => dot(column, column));
     for (let p = 0; p < x.length; p++)
       for (let q = p + 1; q < x.length; q++) {
-        if (squares[p]! < squares[q]!)
-          for (const list of [squares, x, turn]) if (list) [list[p], list[q]] = [list[q]!, list[p]!];
         const [a, b] = [squares[p]!, squares[q]!];
-        if (b < NOTHING) continue;
+        if (Math.min(a, b) < NOTHING) continue;
         const along = dot(x[p]!, x[q]!);
         if (Math.abs(along) <= tolerance * Math.sqrt(a) * Math.sqrt(b)) continue;
         rotated = true;
@@ -42,8 +37,7 @@ function orthogonalise(x: Columns, turn: Columns | undefined): void {
         rotate(x[p]!, x[q]!, t);
         if (turn) rotate(turn[p]!, turn[q]!, t);
         squares[p] = a - t * along;
-        const rest = b + t * along;
-        squares[q] = rest > b / 4 ? rest : dot(x[q]!, x[q]!); // what is left of a cancellation is mostly rounding
+        squares[q] = b + t * along; // good enough until the next sweep
       }
     if (!rotated) return;
   }
@@ -79,11 +73,10 @@ function normalise(columns: Columns): Float64Array {
   for (const x of columns.filter((_, j) => lengths[j] === 0)) {
     for (let norm = 0; norm < 0.5 / Math.sqrt(x.length); next++) {
       x.fill(0)[next] = 1; // of all axes at least one is that far from what is known
-      for (const _again of [1, 2])
-        for (const y of known) {
-          const along = dot(x, y);
-          x.forEach((_, i) => (x[i]! -= along * y[i]!));
-        }
+      for (const y of known) {
+        const along = dot(x, y);
+        x.forEach((_, i) => (x[i]! -= along * y[i]!));
+      }
       norm = Math.sqrt(dot(x, x));
       x.forEach((v, i) => (x[i] = v / norm));
     }
@@ -98,7 +91,6 @@ function jacobi(R: Matrix, vectors: boolean): { lengths: Float64Array; left: Col
   const left = vectors ? columnsOf(matrix(R.rows, R.rows, (i, j) => (i === j ? 1 : 0))) : undefined;
   orthogonalise(right, left);
   const all = vectors ? normalise(right) : lengthsOf(right);
-  if (left) normalise(left).forEach((drift, i) => (all[i]! /= drift)); // of many rotations, the same on both sides
   const places = [...all.keys()].sort((i, j) => all[j]! - all[i]!);
   return {
     lengths: Float64Array.from(places, (i) => all[i]!),
@@ -119,19 +111,17 @@ export function svd(m: Matrix): Svd {
     return { U: V, S, V: U };
   }
   const unit = unitOf(m, 'svd');
-  const factored = factor(scaled(m, unit), true); // M P = Q R
+  const factored = factor(scaled(m, unit)); // M = Q R
   const { lengths, left, right } = jacobi(factored.R, true); // R = left diag(lengths) rightᵀ
   const U = applyQ(factored, columnsOf(fromColumns(left, m.columns), m.rows));
-  const V = new Float64Array(m.columns * m.columns);
-  right.forEach((x, j) => x.forEach((v, i) => (V[factored.order[i]! * m.columns + j] = v)));
-  return { U: fromColumns(U, m.rows), S: lengths.map((s) => s / unit), V: matrix(m.columns, m.columns, V) };
+  return { U: fromColumns(U, m.rows), S: lengths.map((s) => s / unit), V: fromColumns(right, m.columns) };
 }
 
 /** The singular values alone, in about half the time. @throws if an entry is not finite. */
 export function singularValues(m: Matrix): Float64Array {
   const tall = m.rows < m.columns ? turned(m) : m;
   const unit = unitOf(m, 'singularValues');
-  return jacobi(factor(scaled(tall, unit), true).R, false).lengths.map((s) => s / unit);
+  return jacobi(factor(scaled(tall, unit)).R, false).lengths.map((s) => s / unit);
 }
 
 /**
