@@ -14,4 +14,5 @@ export {
   type Matrix,
 } from './matrix.ts';
 export { qr, type Qr } from './qr.ts';
-export { lowRank, rankOf, singularValues, svd, svdOfProduct, type Svd } from './svd.ts';
+export { rankOf, singularValues } from './singular-values.ts';
+export { lowRank, svd, svdOfProduct, type Svd } from './svd.ts';

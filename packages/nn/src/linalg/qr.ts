@@ -39,10 +39,29 @@ export function dot(a: Float64Array, b: Float64Array, start = 0): number {
 /** Of a sum of squares, where the largest entry is about 1: less has lost its digits. */
 export const NOTHING: number = 2 ** -1000;
 
-/** One reflection I − τ v vᵀ; v has zeros before its index among the reflections, and 1 there. */
-interface Reflection {
+/** One reflection I − τ v vᵀ; v has zeros before `start`, and 1 there. */
+export interface Reflection {
   readonly v: Float64Array;
   readonly tau: number;
+  readonly start: number;
+}
+
+/** The reflection that makes zeros of x behind `start`, and of x[start] what it returns as `first`. */
+export function reflectionOf(x: Float64Array, start: number): { reflection: Reflection; first: number } {
+  const square = dot(x, x, start);
+  const v = new Float64Array(x.length);
+  if (square < NOTHING) return { reflection: { v, tau: 0, start }, first: 0 };
+  const norm = Math.sqrt(square);
+  const first = x[start]! > 0 ? -norm : norm; // of the other sign than x[start], so that nothing cancels
+  const head = x[start]! - first;
+  v[start] = 1;
+  for (let i = start + 1; i < x.length; i++) v[i] = x[i]! / head;
+  return { reflection: { v, tau: -head / first, start }, first };
+}
+
+export function reflect({ v, tau, start }: Reflection, column: Float64Array): void {
+  const along = tau * dot(v, column, start);
+  if (along !== 0) for (let i = start; i < column.length; i++) column[i]! -= along * v[i]!;
 }
 
 export interface Factored {
@@ -50,43 +69,23 @@ export interface Factored {
   readonly R: Matrix;
 }
 
-function reflect({ v, tau }: Reflection, column: Float64Array, start: number): void {
-  const along = tau * dot(v, column, start);
-  if (along !== 0) for (let i = start; i < column.length; i++) column[i]! -= along * v[i]!;
-}
-
 /** M = Q R, Q as the reflections whose product it is. */
 export function factor(m: Matrix): Factored {
   const columns = columnsOf(m);
-  const reflections: Reflection[] = [];
   const p = Math.min(m.rows, m.columns);
-  for (let j = 0; j < p; j++) {
-    const x = columns[j]!;
-    const square = dot(x, x, j);
-    const v = new Float64Array(m.rows);
-    let tau = 0;
-    if (square < NOTHING) x.fill(0, j);
-    else {
-      const norm = Math.sqrt(square);
-      const diagonal = x[j]! > 0 ? -norm : norm; // of the other sign than x[j], so that nothing cancels
-      const head = x[j]! - diagonal;
-      tau = -head / diagonal;
-      v[j] = 1;
-      for (let i = j + 1; i < m.rows; i++) v[i] = x[i]! / head;
-      x[j] = diagonal;
-    }
-    const reflection = { v, tau };
-    reflections.push(reflection);
-    x.fill(0, j + 1);
-    for (let l = j + 1; l < m.columns; l++) reflect(reflection, columns[l]!, j);
-  }
+  const reflections = Array.from({ length: p }, (_, j) => {
+    const { reflection, first } = reflectionOf(columns[j]!, j);
+    columns[j]!.fill(0, j)[j] = first;
+    for (let l = j + 1; l < m.columns; l++) reflect(reflection, columns[l]!);
+    return reflection;
+  });
   return { reflections, R: fromColumns(columns, p) };
 }
 
 /** Q c for each column c, in place; columns have Q's full length. */
 export function applyQ({ reflections }: Factored, columns: Columns): Columns {
   for (const column of columns)
-    for (let j = reflections.length - 1; j >= 0; j--) reflect(reflections[j]!, column, j);
+    for (let j = reflections.length - 1; j >= 0; j--) reflect(reflections[j]!, column);
   return columns;
 }
 

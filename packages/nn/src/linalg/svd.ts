@@ -20,7 +20,7 @@ export interface Svd {
 const SWEEPS = 60; // six to ten are needed
 
 /** Rotates the columns of x against each other until they are orthogonal, and the columns of `turn` with them. */
-function orthogonalise(x: Columns, turn: Columns | undefined): void {
+function orthogonalise(x: Columns, turn: Columns): void {
   const tolerance = Math.sqrt(x.length) * 2 ** -53;
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
     let rotated = false;
@@ -35,7 +35,7 @@ function orthogonalise(x: Columns, turn: Columns | undefined): void {
         const zeta = (b - a) / (2 * along);
         const t = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.hypot(1, zeta));
         rotate(x[p]!, x[q]!, t);
-        if (turn) rotate(turn[p]!, turn[q]!, t);
+        rotate(turn[p]!, turn[q]!, t);
         squares[p] = a - t * along;
         squares[q] = b + t * along; // good enough until the next sweep
       }
@@ -58,15 +58,12 @@ function rotate(x: Float64Array, y: Float64Array, t: number): void {
   }
 }
 
-const lengthsOf = (columns: Columns): Float64Array =>
-  Float64Array.from(columns, (x) => {
+/** Unit vectors in place of the columns; where one is zero, any that is orthogonal to all others. Returns the lengths. */
+function normalise(columns: Columns): Float64Array {
+  const lengths = Float64Array.from(columns, (x) => {
     const square = dot(x, x);
     return square < NOTHING ? 0 : Math.sqrt(square);
   });
-
-/** Unit vectors in place of the columns; where one is zero, any that is orthogonal to all others. Returns the lengths. */
-function normalise(columns: Columns): Float64Array {
-  const lengths = lengthsOf(columns);
   columns.forEach((x, j) => lengths[j]! > 0 && x.forEach((v, i) => (x[i] = v / lengths[j]!)));
   const known = columns.filter((_, j) => lengths[j]! > 0);
   let next = 0;
@@ -85,20 +82,6 @@ function normalise(columns: Columns): Float64Array {
   return lengths;
 }
 
-/** R's SVD pieces of a tall matrix: sorted lengths and the columns of both sides, in R's coordinates. */
-function jacobi(R: Matrix, vectors: boolean): { lengths: Float64Array; left: Columns; right: Columns } {
-  const right = columnsOf(turned(R)); // the rows of R: nearer to orthogonal than its columns
-  const left = vectors ? columnsOf(matrix(R.rows, R.rows, (i, j) => (i === j ? 1 : 0))) : undefined;
-  orthogonalise(right, left);
-  const all = vectors ? normalise(right) : lengthsOf(right);
-  const places = [...all.keys()].sort((i, j) => all[j]! - all[i]!);
-  return {
-    lengths: Float64Array.from(places, (i) => all[i]!),
-    left: left ? places.map((i) => left[i]!) : [],
-    right: places.map((i) => right[i]!),
-  };
-}
-
 /**
  * The reduced singular value decomposition M = U diag(S) Vᵀ: U [m, p], S [p], V [n, p], p = min(m, n), for M [m, n] of any
  * shape and rank. S is sorted, largest first; U and V have orthonormal columns also where values are zero. Vectors are
@@ -112,16 +95,15 @@ export function svd(m: Matrix): Svd {
   }
   const unit = unitOf(m, 'svd');
   const factored = factor(scaled(m, unit)); // M = Q R
-  const { lengths, left, right } = jacobi(factored.R, true); // R = left diag(lengths) rightᵀ
-  const U = applyQ(factored, columnsOf(fromColumns(left, m.columns), m.rows));
-  return { U: fromColumns(U, m.rows), S: lengths.map((s) => s / unit), V: fromColumns(right, m.columns) };
-}
-
-/** The singular values alone, in about half the time. @throws if an entry is not finite. */
-export function singularValues(m: Matrix): Float64Array {
-  const tall = m.rows < m.columns ? turned(m) : m;
-  const unit = unitOf(m, 'singularValues');
-  return jacobi(factor(scaled(tall, unit)).R, false).lengths.map((s) => s / unit);
+  const right = columnsOf(turned(factored.R)); // the rows of R are nearer to orthogonal than its columns
+  const left = columnsOf(matrix(m.columns, m.columns, (i, j) => (i === j ? 1 : 0)));
+  orthogonalise(right, left);
+  const lengths = normalise(right); // R = left diag(lengths) rightᵀ
+  const order = [...lengths.keys()].sort((i, j) => lengths[j]! - lengths[i]!);
+  const sorted = (columns: Columns): Matrix => fromColumns(order.map((i) => columns[i]!), m.columns); // prettier-ignore
+  const U = applyQ(factored, columnsOf(sorted(left), m.rows));
+  const S = Float64Array.from(order, (i) => lengths[i]! / unit);
+  return { U: fromColumns(U, m.rows), S, V: sorted(right) };
 }
 
 /**
@@ -134,16 +116,6 @@ export function svdOfProduct(B: Matrix, A: Matrix): Svd {
   const [b, a] = [qr(B), qr(turned(A))];
   const { U, S, V } = svd(times(b.R, turned(a.R))); // B A = Q_B (R_B R_Aᵀ) Q_Aᵀ
   return { U: times(b.Q, U), S, V: times(a.Q, V) };
-}
-
-/**
- * How many singular values exceed `tolerance`, absolutely; by default max(m, n) · 2^-52 · σ₁, which is what rounding
- * to f64 can make of a zero (numpy's and PyTorch's matrix_rank).
- */
-export function rankOf(m: Matrix, tolerance?: number): number {
-  const values = singularValues(m);
-  const least = tolerance ?? Math.max(m.rows, m.columns) * 2 ** -52 * (values[0] ?? 0);
-  return values.filter((s) => s > least).length;
 }
 
 /** The best approximation of rank r in the Frobenius and the spectral norm: U_r diag(S_r) V_rᵀ. Eckart and Young 1936. */
