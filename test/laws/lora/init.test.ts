@@ -4,7 +4,7 @@ import { attachLora, planLora, type LoraInit, type LoraModel, type Module } from
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it, test } from 'vitest';
 import { tinyGpt2 } from '../../nn/support/gpt2.ts';
-import { norm, rowsOf, scaled, times, turned } from '../../nn/support/host.ts';
+import { frobenius, rowsOf, scaled, times, turned } from '../../nn/support/host.ts';
 import { largest } from '../../nn/support/numbers.ts';
 import { backendCases } from '../../support/backends.ts';
 import { adapted, factorsOf, gradients, instances, put, type Instance } from './support.ts';
@@ -38,8 +38,8 @@ describe.each(backendCases)('on $name', (device) => {
           scaled(times(part.A, times(turned(rows), rows)), -eta * s * s).data,
           '∂A = −η s² A Dᵀ D',
         );
-        expect(largest(gA2!) !== 0, 'alive if and only if D Aᵀ ≠ 0').toBe(norm(DAt) !== 0);
-        if (norm(DAt) !== 0) alive++;
+        expect(largest(gA2!) !== 0, 'alive if and only if D Aᵀ ≠ 0').toBe(frobenius(DAt) !== 0);
+        if (frobenius(DAt) !== 0) alive++;
       }
     };
     await fc.assert(fc.asyncProperty(instances('int', { zeroB: true, size: 8 }), law), runs(80));

@@ -1,6 +1,6 @@
 /** Every adapter that PEFT wrote to test/golden, one of each variant, on both bases: loaded, run, differentiated, merged, saved. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { type Backend, setBackend, type Tensor, valueAndGrad } from '@bax/core';
+import { setBackend, type Tensor, valueAndGrad } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
   adamW, type Adapter, loadAdapter, loadGpt2, type LoadedAdapter, LoraModel, loraPlus, memoryFolder, type Module, readAdapter, saveAdapter, sumAdapters,

@@ -1,6 +1,6 @@
 /** A new adapter changes nothing. */
 import { key, noGrad } from '@bax/core';
-import { attachLora, type LoraInit, planLora } from '@bax/nn';
+import { attachLora, linalg, type LoraInit, type Matrix, planLora } from '@bax/nn';
 import fc from 'fast-check';
 import { assertSameBits } from '../bits.ts';
 import { CheckError } from '../errors.ts';
@@ -8,14 +8,13 @@ import type { Check } from '../run.ts';
 import { tinyGpt2, tokens } from './gpt2.ts';
 import { baseOf, instances, type Mode, put, run, targetsIn, weightOf } from './instance.ts';
 import { law, lawOfEach } from './law.ts';
-import { type Matrix, matrix } from './matrix.ts';
 
 const inits: LoraInit[] = ['kaiming', 'gaussian'];
 const modes: [Mode, string][] = [['int', 'whole numbers'], ['real', 'real numbers']]; // prettier-ignore
 
 /** With zeros of both signs: there even the sign of a sum of nothing could show. */
 const pierced = ({ rows, columns, data }: Matrix, holes: number): Matrix =>
-  matrix(
+  linalg.matrix(
     rows,
     columns,
     data.map((v, i) => (i % 5 < holes ? (i % 2 ? -0 : 0) : v)),

@@ -7,6 +7,7 @@ import { type Adapter, adapterFrom } from '../lora/adapter.ts';
 import { withAdapter } from '../lora/attach.ts';
 import type { BranchParts } from '../lora/branch.ts';
 import { loraScale, takesFromW } from '../lora/config.ts';
+import { parametersAt } from '../lora/full.ts';
 import { takenFrom } from '../lora/init.ts';
 import type { LoraModel } from '../lora/lora-model.ts';
 import { type LoraPlanEntry, planOf } from '../lora/plan.ts';
@@ -110,8 +111,9 @@ async function readFile(
 
   const dtype = targetsOf(model)[0]!.layer.weight.dtype as 'f32' | 'f64';
   const read = async (name: string): Promise<Float64Array> => readValues(file, name, dtype, signal);
+  const parameters = new Map(parametersAt(model));
   for (const [path, name] of stored.baseWeights) {
-    const own = await model.namedParameters().get(path)?.data();
+    const own = await parameters.get(path)?.data();
     const same = own && (await read(name)).every((v, i) => v === own[i]);
     if (!same) bad(` holds ${name}, which is not the base's ${path}: its vocabulary was changed, perhaps; bax adapts the base as it is`); // prettier-ignore
   }
