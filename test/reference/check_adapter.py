@@ -30,8 +30,8 @@ def load_base(folder: Path) -> tuple[torch.nn.Module, list[str]]:
 
 
 def harmless(message: str) -> bool:
-    """What PEFT says of tied weights: the merge is of an untied model."""
-    return "tie_word_embeddings" in message or "no longer tied" in message
+    """What PEFT says of tied weights (the merge is of an untied model), and where it corrects fan_in_fan_out itself."""
+    return any(words in message for words in ("tie_word_embeddings", "no longer tied", "fan_in_fan_out is set to"))
 
 
 def load_adapter(base: torch.nn.Module, folder: Path, complaints: list[str]) -> PeftModel:
