@@ -1,3 +1,4 @@
+export * from './analysis/index.ts';
 export * from './files/index.ts';
 export * from './fingerprint.ts';
 export * from './generate.ts';
