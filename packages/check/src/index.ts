@@ -6,9 +6,16 @@ export * from './arbitraries.ts';
 export * from './bits.ts';
 export * from './bounds.ts';
 export * from './conformance/index.ts';
-export { CheckError, KinkError } from './errors.ts';
+export { CheckError, KinkError, type Place } from './errors.ts';
 export * from './gradcheck.ts';
 export * from './layout.ts';
-export { checkLora, loraLaws } from './lora/index.ts';
-export type { Check, CheckOptions, CheckReport, RunOptions } from './run.ts';
+export { checkLoraOn, loraLaws } from './lora/index.ts';
+export {
+  assertPassed,
+  type Check,
+  type CheckOptions,
+  type CheckReport,
+  type Report,
+  type RunOptions,
+} from './run.ts';
 export * from './values.ts';
