@@ -29,14 +29,24 @@ export function messageOf(error: unknown): string {
   return expected ? error.message : `${error.name}: ${error.message}`;
 }
 
-/**
- * The error of the law `law`: who was tried, what must hold, what came instead, and a line to paste that does it again.
- * `again` is the call up to its options: `await checkBackend(backend, `.
- */
-export function lawError(who: string, law: string, again: string, error: unknown): CheckError {
-  const place = error instanceof CheckError ? error.place : undefined;
+/** Whose law was broken, which, and how to try it again. */
+export interface Broken {
+  /** The backend, the op, the model. */
+  readonly who: string;
+  /** The law's name, for `only`. */
+  readonly law: string;
+  /** The law in words, if the name is not these. */
+  readonly says?: string;
+  /** The call up to its last options: `await checkBackend(backend, { `. */
+  readonly again: string;
+}
+
+/** The error of a law: what must hold, what came instead, for which smallest case, and a line to paste that does it again. */
+export function lawError({ who, law, says, again }: Broken, error: unknown): CheckError {
+  const [place, cause] = error instanceof CheckError ? [error.place, error.cause] : [undefined, error];
   const options = [`only: ${JSON.stringify(law)}`];
   if (place) options.push(`seed: ${place.seed}`, `path: '${place.path}'`);
-  const replay = `${again}{ ${options.join(', ')} });`;
-  return new CheckError(`${who}: ${law}: ${messageOf(error)}\n  replay   ${replay}`, { cause: error, place });
+  const came = messageOf(error);
+  const head = says === undefined ? `${who}: ${law}: ${came}` : `${who}: ${law}: ${says}\n  but      ${came}`; // prettier-ignore
+  return new CheckError(`${head}\n  replay   ${again}${options.join(', ')} });`, { cause, place });
 }

@@ -9,6 +9,9 @@ export * from './conformance/index.ts';
 export { CheckError, KinkError, type Place } from './errors.ts';
 export * from './gradcheck.ts';
 export * from './layout.ts';
+export { checkOp, type FunctionOptions, type OpOptions, type OpReport, opLaws } from './op/check-op.ts';
+export type { Domain, TensorFunction } from './op/function-op.ts';
+export { type Bench, opCheck, type OpLaw } from './op/law.ts';
 export { checkLoraOn, loraLaws } from './lora/index.ts';
 export {
   assertPassed,

@@ -28,7 +28,7 @@ export interface Check<S = Backend> {
 }
 
 export interface CheckOptions extends RunOptions {
-  /** Only checks whose name contains this: a family (`matmul:`), a law (`P45`). */
+  /** Only the check of this name, or those whose names contain it: a family (`matmul:`), a law (`P45`). */
   readonly only?: string;
   /** Told of each check before it runs. */
   readonly progress?: (name: string) => void;
@@ -71,7 +71,10 @@ export async function runChecks<S>(
 ): Promise<Report> {
   const { only = '', progress, timeBudget, ...runOptions } = options;
   checkRunOptions(by, options);
-  const chosen = checks.filter((check) => check.name.includes(only));
+  const exactly = checks.filter((check) => check.name === only);
+  const chosen = exactly.length > 0 ? exactly : checks.filter((check) => check.name.includes(only));
+  const why = leftOut.find((text) => text.includes(only));
+  if (chosen.length === 0 && why !== undefined) throw new BaxError(`${by}: this is left out: ${why}`);
   if (chosen.length === 0)
     throw new BaxError(`${by}: no law has '${only}' in its name; there are ${checks.map(({ name }) => `'${name}'`).join(', ')}`); // prettier-ignore
   if (options.path !== undefined && chosen.length > 1)
@@ -141,7 +144,8 @@ export async function forAll<T>(
   const { errorInstance, counterexample, seed: drawn, counterexamplePath } = details;
   if (counterexample === null || counterexamplePath === null)
     throw new CheckError(`of ${details.numSkips + details.numRuns} cases drawn, ${details.numSkips} were none that it speaks of; draw others`); // prettier-ignore
-  throw new CheckError(`${messageOf(errorInstance)}\n  for      ${fc.stringify(counterexample[0])}`, {
+  const came = messageOf(errorInstance).replaceAll('\n', '\n  ');
+  throw new CheckError(`${came}\n  for      ${fc.stringify(counterexample[0])}`, {
     cause: errorInstance,
     place: { seed: drawn, path: counterexamplePath },
   });

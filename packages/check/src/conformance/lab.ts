@@ -5,7 +5,7 @@
  */
 import { type Backend, type DType, hostArray, type Storage, type TypedArray, type View } from '@bax/core';
 import fc from 'fast-check';
-import { CheckError, lawError, messageOf } from '../errors.ts';
+import { type Broken, CheckError, lawError, messageOf } from '../errors.ts';
 import { type Check, forAll, type RunOptions } from '../run.ts';
 import { decode, encode, ints, poison, same } from './numbers.ts';
 import { indices, place, places, showStrided, type Strided } from './strided.ts';
@@ -179,7 +179,7 @@ function compare({ name, at, view, data, allowed }: Block, read: TypedArray): vo
   }
 }
 
-const again = 'await checkBackend(backend, ';
+const broken = ({ name: who }: Backend, law: string): Broken => ({ who, law, again: 'await checkBackend(backend, { ' }); // prettier-ignore
 
 /** A check, which must leave no memory behind. */
 export const check = (name: string, body: (lab: Lab) => Promise<void>): Check => ({
@@ -191,13 +191,13 @@ export const check = (name: string, body: (lab: Lab) => Promise<void>): Check =>
       lab.poison();
       await body(lab);
     } catch (error) {
-      throw lawError(backend.name, name, again, error);
+      throw lawError(broken(backend, name), error);
     } finally {
       lab.freeAll();
     }
     const { live, buffers } = backend.memory();
     if (live !== before.live || buffers !== before.buffers)
-      throw lawError(backend.name, name, again, new CheckError(`${buffers - before.buffers} buffers and ${live - before.live} bytes more are live than before`)); // prettier-ignore
+      throw lawError(broken(backend, name), new CheckError(`${buffers - before.buffers} buffers and ${live - before.live} bytes more are live than before`)); // prettier-ignore
     options.tried?.(lab.cases || 1);
   },
 });

@@ -1,9 +1,9 @@
 import type { Backend, BufferRef } from '@bax/core';
 import fc from 'fast-check';
-import { CheckError, lawError, messageOf } from '../errors.ts';
+import { type Broken, CheckError, lawError, messageOf } from '../errors.ts';
 import { type Check, forAll } from '../run.ts';
 
-const again = 'await checkLoraOn(backend, ';
+const broken = ({ name: who }: Backend, law: string): Broken => ({ who, law, again: 'await checkLoraOn(backend, { ' }); // prettier-ignore
 
 /** A law that is tried on so many random cases; `holds` throws where it does not. */
 export const law = <T>(
@@ -17,7 +17,7 @@ export const law = <T>(
     try {
       await forAll({ arbitrary, cases }, options, async (x) => lend(backend, async (lent) => holds(lent, x)));
     } catch (error) {
-      throw lawError(backend.name, name, again, error);
+      throw lawError(broken(backend, name), error);
     }
   },
 });
@@ -37,7 +37,7 @@ export const lawOfEach = <T>(
         await lend(backend, async (lent) => holds(lent, x));
       } catch (error) {
         const cause = new CheckError(`${messageOf(error)}\n  for      ${fc.stringify(x)}`, { cause: error });
-        throw lawError(backend.name, name, again, cause);
+        throw lawError(broken(backend, name), cause);
       }
     }
     tried?.(list.length);
