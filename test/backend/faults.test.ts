@@ -140,7 +140,7 @@ describe('the conformance suite', () => {
   it('says what was called, what came of it and what was expected', async () => {
     const { failures } = await checkBackend(queued('accumulate forgotten'), { only: 'any strides, storage' });
     expect(failures[0]?.message).toMatch(
-      /^queued: matmul: any strides.*: out (f32|i32) \[.*\] strides \[.*\] offset \d+ in \d+: at \[.*\] got -?\d+, expected -?\d+\n {2}for \{.*"accumulate":true.*\}\n {2}fast-check: seed 1, path '[\d:]+'$/,
+      /^queued: matmul: any strides.*: out (f32|i32) \[.*\] strides \[.*\] offset \d+ in \d+: at \[.*\] got -?\d+, expected -?\d+\n {2}for {6}\{.*"accumulate":true.*\}\n {2}replay {3}await checkBackend\(backend, \{ only: "matmul: .*", seed: 1, path: '[\d:]+' \}\);$/,
     );
   });
 });

@@ -1,5 +1,5 @@
 /** What runs in the page, or in its worker. */
-import { checkBackend, checkLora } from '@bax/check';
+import { checkBackend, checkLoraOn } from '@bax/check';
 import type { Backend } from '@bax/core';
 import { isSupported, wasm } from '@bax/wasm';
 import { webgpu, type WebGpuBackend } from '@bax/webgpu';
@@ -9,7 +9,7 @@ type Options = { readonly only: string; readonly runs: number };
 
 const programs = {
   conformance: async (backend: Backend, options: Options) => checkBackend(backend, options),
-  lora: async (backend: Backend, options: Options) => checkLora(backend, options),
+  lora: async (backend: Backend, options: Options) => checkLoraOn(backend, options),
   training: async (backend: Backend) => training(backend),
 };
 export type Results = { [P in keyof typeof programs]: Awaited<ReturnType<(typeof programs)[P]>> } & {

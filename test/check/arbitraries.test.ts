@@ -95,7 +95,12 @@ test('a failing call shrinks to a small one, but not to a tie', () => {
   expect(new Set(failing.counterexample![0]).size).toBe(5);
 });
 
-test('a counterexample is shown as a call', () => {
-  const [call] = fc.sample(calls(ops.get('matmul')!, { mode: 'int' }), { numRuns: 1, seed: 3 });
-  expect(fc.stringify(call)).toMatch(/^matmul\(\[[\d, ]+\], \[[\d, ]+\]\)$/);
+test('a counterexample is shown as a call: shapes, values, layouts, attributes', () => {
+  const shown = (name: string, views: boolean): string[] =>
+    fc.sample(calls(ops.get(name)!, { mode: 'int', views }), { numRuns: 40, seed: 3 }).map((call) => fc.stringify(call)); // prettier-ignore
+  const arg = String.raw`\[[\d, ]+\](, strided|, expanded)? of (-?[\d.]+ ?)+…?`;
+  for (const call of shown('matmul', true)) expect(call).toMatch(new RegExp(`^matmul\\(${arg}; ${arg}\\)$`));
+  expect(shown('matmul', true).join()).toMatch(/strided.*expanded/);
+  expect(shown('matmul', false).join()).not.toMatch(/strided|expanded/);
+  for (const call of shown('softmax', false)) expect(call).toMatch(new RegExp(`^softmax\\(${arg}\\) with \\{"axis":\\d\\}$`)); // prettier-ignore
 });

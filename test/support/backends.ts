@@ -64,6 +64,8 @@ export interface On {
   readonly widest: ArgOptions;
   /** The ops that run there. */
   ops<O extends [string, unknown]>(all: readonly O[]): O[];
+  /** The part of a law's random instances that it sees. */
+  readonly share: number;
   /** How often a law is tried that the cpu tries so many times. */
   runs(times: number): number;
 }
@@ -91,6 +93,7 @@ export function onEveryBackend(laws: (on: On) => void, cases: readonly BackendCa
       ops(all) {
         return all.filter(([name]) => this.hasF64 || name !== 'castF64');
       },
+      share: device.share,
       runs: (times) => Math.ceil(times * device.share),
     });
   });

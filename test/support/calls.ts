@@ -1,22 +1,11 @@
-/** From a drawn call to tensors and results: what every law over all ops begins with. */
-import {
-  type Arg, type ArgOptions, type Call, blockOf, calls, type CallOptions, openLayout, plainLayout, plainTensor, stridedTensor,
-} from '@bax/check'; // prettier-ignore
-import {
-  applyAll,
-  concat,
-  contiguous,
-  fromHost,
-  grad,
-  noGrad,
-  type Op,
-  ops,
-  reshape,
-  sizeOf,
-  type Tensor,
-} from '@bax/core';
+/** What the laws over all ops are tried on. */
+import { type Call, calls, type CallOptions, opCheck, type OpLaw, opLaws } from '@bax/check';
+import { type Op, ops } from '@bax/core';
 import fc from 'fast-check';
+import type { On } from './backends.ts';
 import { runs } from './runs.ts';
+
+export * from '../../packages/check/src/op/calls.ts';
 
 /** Every registered op, for `describe.each`. */
 export const everyOp: [string, Op][] = [...ops];
@@ -30,6 +19,24 @@ export const exactOps: ReadonlySet<string> = new Set(
   ),
 );
 
+/** A law of `checkOp` by its name. */
+export function opLaw(name: string): OpLaw {
+  const law = opLaws.find((one) => one.name === name);
+  if (!law) throw new Error(`there is no law '${name}'`);
+  return law;
+}
+
+/** For `test.each`. */
+export const byName = (...names: readonly string[]): [string, OpLaw][] =>
+  names.map((name) => [`${name}: ${opLaw(name).says}`, opLaw(name)]);
+
+/** Tries a law of `checkOp` on a registered op. */
+export async function holds(law: OpLaw, op: Op, { backend, share }: On): Promise<void> {
+  const { numRuns, seed } = runs(law.cases * share);
+  const check = opCheck(law, { backend, exact: exactOps.has(op.name) });
+  await check.run(op, { runs: numRuns / law.cases, seed });
+}
+
 export interface LawOptions extends CallOptions {
   readonly runs: number;
 }
@@ -42,67 +49,3 @@ export async function forCalls(
 ): Promise<void> {
   await fc.assert(fc.asyncProperty(calls(op, options), law), runs(times));
 }
-
-export const plainInputs = ({ args }: Call, options: ArgOptions): Tensor[] =>
-  args.map((a) => plainTensor(a, options));
-export const stridedInputs = ({ args }: Call, options: ArgOptions): Tensor[] =>
-  args.map((a) => stridedTensor(a, options));
-
-/** All results of the op. A reshape that strides do not allow is one of a copy, as its public function makes it. */
-export function runAll(
-  { op, attrs }: Pick<Call, 'op' | 'attrs'>,
-  inputs: readonly Tensor[],
-): readonly Tensor[] {
-  const ready = op.view && !op.view(inputs[0].view, attrs) ? inputs.map(contiguous) : inputs;
-  return applyAll(op, ready, attrs);
-}
-/** The op's result; of several results all in one line. */
-export function run(call: Pick<Call, 'op' | 'attrs'>, inputs: readonly Tensor[]): Tensor {
-  const outputs = runAll(call, inputs);
-  if (outputs.length === 1) return outputs[0];
-  const flat = outputs.map((y) => reshape(y, [y.size]));
-  const all = concat(flat);
-  if (!all.tracked) free(...flat, ...outputs);
-  return all;
-}
-/** Without a tape. */
-export const untaped = (call: Call, inputs: readonly Tensor[]): Tensor => noGrad(() => run(call, inputs));
-
-/** The call on views of blocks that hold its float arguments: the views belong to what is differentiated. */
-export function onBlocks(
-  call: Call,
-  options: ArgOptions,
-): { blocks: Record<string, Tensor>; result: () => Tensor } {
-  const blocks: Record<string, Tensor> = {};
-  const open = call.args.map((arg: Arg, i) => {
-    const block = blockOf(arg, options, arg.kind === 'float' ? 1 : undefined);
-    if (arg.kind === 'float') blocks[`x${i}`] = block;
-    return () => openLayout(block, arg.shape, arg.layout);
-  });
-  return { blocks, result: () => run(call, open.map((view) => view())) }; // prettier-ignore
-}
-
-/** An argument that the op's domain did not draw, e.g. a cotangent. */
-export const argOf = (shape: readonly number[], value: (i: number) => number): Arg => {
-  const distinct = Array.from({ length: sizeOf(shape) }, (_, i) => value(i));
-  return { shape, kind: 'float', distinct, layout: plainLayout(shape) };
-};
-
-/** Small integers for a linear loss: products with multiples of 1/4 are exact. */
-export const cotangentOf = (y: Tensor): Tensor => {
-  const values = argOf(y.shape, (i) => ((7 * i + 3) % 9) - 4).distinct;
-  const data = y.dtype === 'f64' ? Float64Array.from(values) : Float32Array.from(values);
-  return fromHost(data, y.shape, y.dtype, { backend: y.backend });
-};
-
-/** y, and ∂Σ c ∘ y/∂x for every float input x, c the cotangent above. The inputs must have requiresGrad. */
-export function resultAndGrads(call: Call, inputs: readonly Tensor[]): Tensor[] {
-  const y = run(call, inputs);
-  const wanted = inputs.filter((_, i) => call.args[i].kind === 'float');
-  if (!y.tracked) return [y];
-  return [y, ...grad(y, wanted, { cotangent: cotangentOf(y), allowUnused: true, retain: true })];
-}
-
-export const read = async (tensors: readonly Tensor[]): Promise<ArrayLike<number>[]> =>
-  Promise.all(tensors.map((t) => t.data()));
-export const free = (...tensors: readonly Tensor[]): void => tensors.forEach((t) => t.dispose());

@@ -1,10 +1,12 @@
 /** Random valid calls of any op, drawn by fast-check from the op's own `domain`, so that a failure shrinks to a small one. */
 import {
+  BaxError,
   type CreateOptions,
   type DType,
   type Draw,
   hostArray,
   type Op,
+  scope,
   showShape,
   sizeOf,
   type Tensor,
@@ -38,6 +40,8 @@ export interface CallOptions {
 
 /** Lengths 1 to 7, so that ones and primes occur; at most so many elements, so that a law runs in no time. */
 const MOST = 60;
+/** As many values of an argument stand in a message. */
+const MOST_SHOWN = 12;
 
 /** Core's `Draw`, fed by fast-check: what it gives shrinks. */
 export function drawer(g: fc.GeneratorValue): Draw {
@@ -59,6 +63,7 @@ export const calls = (op: Op, { mode, views = false }: CallOptions): fc.Arbitrar
   fc.gen().map((g) => {
     const draw = drawer(g);
     const { inputs, attrs } = op.domain(draw);
+    if (inputs.length === 0) throw new BaxError(`${op.name}: its domain drew a call without inputs`);
     let start = 0;
     const args = inputs.map(({ shape, dtype: kind = 'float', range = [-2, 2], values }): Arg => {
       const layout = views ? drawLayout(draw, shape, values === undefined) : plainLayout(shape);
@@ -74,13 +79,20 @@ export const calls = (op: Op, { mode, views = false }: CallOptions): fc.Arbitrar
             : g(spread, n, range, from);
       return { shape, kind, layout, distinct };
     });
-    return {
-      op,
-      args,
-      attrs,
-      toString: () => `${op.name}(${args.map((a) => showShape(a.shape)).join(', ')})`,
-    };
+    return { op, args, attrs, toString: () => showCall(op.name, args, attrs) };
   });
+
+/** `softcap([2] of 0.5 -1.25) with {"cap":2}`. */
+function showCall(name: string, args: readonly Arg[], attrs: unknown): string {
+  const shown = args.map((arg) => {
+    const values = valuesOf(arg);
+    const strided = arg.layout.order.some((axis, i) => axis !== i) || [...arg.layout.before, ...arg.layout.after].some((n) => n > 0); // prettier-ignore
+    const held = arg.layout.repeat.includes(true) ? ', expanded' : strided ? ', strided' : '';
+    return `${showShape(arg.shape)}${held} of ${values.slice(0, MOST_SHOWN).join(' ')}${values.length > MOST_SHOWN ? ' …' : ''}`;
+  });
+  const bare = attrs === undefined || (typeof attrs === 'object' && attrs !== null && Object.keys(attrs).length === 0); // prettier-ignore
+  return `${name}(${shown.join('; ')})${bare ? '' : ` with ${fc.stringify(attrs)}`}`;
+}
 
 /** The values that a tensor of `arg` shows, row-major. */
 export function valuesOf({ shape, distinct, layout: { repeat } }: Arg): number[] {
@@ -127,7 +139,7 @@ export const blockOf = (
 export function stridedTensor(arg: Arg, options: ArgOptions): Tensor {
   const { requiresGrad, ...rest } = options;
   const block = blockOf(arg, rest);
-  const view = openLayout(block, arg.shape, arg.layout);
+  const view = scope(() => openLayout(block, arg.shape, arg.layout));
   if (view !== block) block.dispose(); // the view holds the memory
   view.requiresGrad = (requiresGrad ?? false) && arg.kind === 'float';
   return view;

@@ -6,9 +6,19 @@ export * from './arbitraries.ts';
 export * from './bits.ts';
 export * from './bounds.ts';
 export * from './conformance/index.ts';
-export { CheckError, KinkError } from './errors.ts';
+export { CheckError, KinkError, type Place } from './errors.ts';
 export * from './gradcheck.ts';
 export * from './layout.ts';
-export { checkLora, loraLaws } from './lora/index.ts';
-export type { Check, CheckOptions, CheckReport, RunOptions } from './run.ts';
+export { checkOp, type FunctionOptions, type OpOptions, type OpReport, opLaws } from './op/check-op.ts';
+export type { Domain, TensorFunction } from './op/function-op.ts';
+export { type Bench, opCheck, type OpLaw } from './op/law.ts';
+export { checkLoraOn, loraLaws } from './lora/index.ts';
+export {
+  assertPassed,
+  type Check,
+  type CheckOptions,
+  type CheckReport,
+  type Report,
+  type RunOptions,
+} from './run.ts';
 export * from './values.ts';

@@ -42,5 +42,6 @@ export function leftOut(backend: Backend): string[] {
 
 /** Runs the checks one after the other and collects what fails. Memory that it takes is given back. */
 export async function checkBackend(backend: Backend, options: CheckOptions = {}): Promise<CheckReport> {
-  return runChecks(conformance, backend, options, leftOut(backend));
+  const report = await runChecks('checkBackend', conformance, backend, options, leftOut(backend));
+  return { backend: backend.name, adapter: backend.info.adapter, ...report };
 }

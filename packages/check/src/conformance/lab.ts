@@ -5,7 +5,7 @@
  */
 import { type Backend, type DType, hostArray, type Storage, type TypedArray, type View } from '@bax/core';
 import fc from 'fast-check';
-import { CheckError, messageOf } from '../errors.ts';
+import { type Broken, CheckError, lawError, messageOf } from '../errors.ts';
 import { type Check, forAll, type RunOptions } from '../run.ts';
 import { decode, encode, ints, poison, same } from './numbers.ts';
 import { indices, place, places, showStrided, type Strided } from './strided.ts';
@@ -33,6 +33,8 @@ export class Lab {
   readonly u: number;
   /** Whether NaN, infinities and subnormal numbers are IEEE's; WGSL's need not be. */
   readonly ieee: boolean;
+  /** How many were tried. */
+  cases = 0;
   readonly #options: RunOptions;
   readonly #blocks = new Set<View['buffer']>();
   #kind = 0;
@@ -122,9 +124,10 @@ export class Lab {
     this.freeAll();
   }
 
-  /** Checks `runs` random cases. */
-  async forAll<T>(runs: number, cases: fc.Arbitrary<T>, body: (x: T) => Promise<void>): Promise<void> {
-    await forAll(runs, this.#options, cases, async (x) => {
+  /** Checks so many random cases. */
+  async forAll<T>(cases: number, arbitrary: fc.Arbitrary<T>, body: (x: T) => Promise<void>): Promise<void> {
+    const tried = (n: number): void => void (this.cases += n);
+    await forAll({ arbitrary, cases }, { ...this.#options, tried }, async (x) => {
       try {
         await body(x);
       } finally {
@@ -138,8 +141,9 @@ export class Lab {
     for (const x of cases) {
       try {
         await body(x);
+        this.cases++;
       } catch (error) {
-        throw new CheckError(`${messageOf(error)}\n  for ${fc.stringify(x)}`);
+        throw new CheckError(`${messageOf(error)}\n  for      ${fc.stringify(x)}`, { cause: error });
       } finally {
         this.freeAll();
       }
@@ -175,24 +179,25 @@ function compare({ name, at, view, data, allowed }: Block, read: TypedArray): vo
   }
 }
 
+const broken = ({ name: who }: Backend, law: string): Broken => ({ who, law, again: 'await checkBackend(backend, { ' }); // prettier-ignore
+
 /** A check, which must leave no memory behind. */
 export const check = (name: string, body: (lab: Lab) => Promise<void>): Check => ({
   name,
-  async run(backend, options) {
+  async run(backend, options = {}) {
     const lab = new Lab(backend, options);
     const before = backend.memory();
     try {
       lab.poison();
       await body(lab);
     } catch (error) {
-      throw new CheckError(`${backend.name}: ${name}: ${messageOf(error)}`);
+      throw lawError(broken(backend, name), error);
     } finally {
       lab.freeAll();
     }
     const { live, buffers } = backend.memory();
     if (live !== before.live || buffers !== before.buffers)
-      throw new CheckError(
-        `${backend.name}: ${name}: ${buffers - before.buffers} buffers and ${live - before.live} bytes more are live than before`,
-      );
+      throw lawError(broken(backend, name), new CheckError(`${buffers - before.buffers} buffers and ${live - before.live} bytes more are live than before`)); // prettier-ignore
+    options.tried?.(lab.cases || 1);
   },
 });

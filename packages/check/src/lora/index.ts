@@ -12,7 +12,8 @@ import { traceLaws } from './trace.ts';
 /** All laws, for a test runner that wants to name each: `test(name, () => run(backend))`. */
 export const loraLaws: readonly Check[] = [...initLaws, ...gradientLaws, ...mergeLaws, ...traceLaws];
 
-/** Tries the laws one after the other and collects those that do not hold. Memory that it takes is given back. */
-export async function checkLora(backend: Backend, options: CheckOptions = {}): Promise<CheckReport> {
-  return runChecks(loraLaws, backend, options);
+/** Tries the laws on a backend, one after the other, and collects those that do not hold. Memory that it takes is given back. */
+export async function checkLoraOn(backend: Backend, options: CheckOptions = {}): Promise<CheckReport> {
+  const report = await runChecks('checkLoraOn', loraLaws, backend, options);
+  return { backend: backend.name, adapter: backend.info.adapter, ...report };
 }

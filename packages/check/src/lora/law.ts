@@ -1,7 +1,9 @@
 import type { Backend, BufferRef } from '@bax/core';
-import type fc from 'fast-check';
-import { CheckError, messageOf } from '../errors.ts';
+import fc from 'fast-check';
+import { type Broken, CheckError, lawError, messageOf } from '../errors.ts';
 import { type Check, forAll } from '../run.ts';
+
+const broken = ({ name: who }: Backend, law: string): Broken => ({ who, law, again: 'await checkLoraOn(backend, { ' }); // prettier-ignore
 
 /** A law that is tried on so many random cases; `holds` throws where it does not. */
 export const law = <T>(
@@ -13,9 +15,9 @@ export const law = <T>(
   name,
   async run(backend, options = {}) {
     try {
-      await forAll(cases, options, arbitrary, async (x) => lend(backend, async (lent) => holds(lent, x)));
+      await forAll({ arbitrary, cases }, options, async (x) => lend(backend, async (lent) => holds(lent, x)));
     } catch (error) {
-      throw new CheckError(`${backend.name}: ${name}: ${messageOf(error)}`);
+      throw lawError(broken(backend, name), error);
     }
   },
 });
@@ -27,14 +29,18 @@ export const lawOfEach = <T>(
   holds: (backend: Backend, x: T) => Promise<void>,
 ): Check => ({
   name,
-  async run(backend) {
-    for (const x of list) {
+  async run(backend, { timeBudget = Infinity, tried } = {}) {
+    const end = performance.now() + timeBudget;
+    for (const [i, x] of list.entries()) {
+      if (i > 0 && performance.now() > end) return tried?.(i);
       try {
         await lend(backend, async (lent) => holds(lent, x));
       } catch (error) {
-        throw new CheckError(`${backend.name}: ${name}: ${messageOf(error)}\n  for ${JSON.stringify(x)}`);
+        const cause = new CheckError(`${messageOf(error)}\n  for      ${fc.stringify(x)}`, { cause: error });
+        throw lawError(broken(backend, name), cause);
       }
     }
+    tried?.(list.length);
   },
 });
 

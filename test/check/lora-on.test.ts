@@ -1,12 +1,12 @@
-/** What `checkLora` does with a backend that is wrong. */
-import { checkLora, loraLaws } from '@bax/check';
+/** What `checkLoraOn` does with a backend that is wrong. */
+import { checkLoraOn, loraLaws } from '@bax/check';
 import type { Backend } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import { expect, it } from 'vitest';
 
 /** The laws that a backend breaks, by their numbers. */
 async function broken(backend: Backend): Promise<string[]> {
-  const { passed, failures } = await checkLora(backend, { runs: 1 / 8 });
+  const { passed, failures } = await checkLoraOn(backend, { runs: 1 / 8 });
   expect(passed.length + failures.length).toBe(loraLaws.length);
   return [...new Set(failures.map(({ name }) => name.split(':')[0]))];
 }
@@ -49,10 +49,10 @@ it.each<[string, (right: Backend) => Partial<Backend>, string[]]>([
 it('says the law, what came instead, and the smallest case', async () => {
   const right = cpu();
   const map: Backend['map'] = (fn, inputs, outputs) => right.map(fn, inputs, outputs, [1, 1]);
-  const { failures } = await checkLora({ ...right, map }, { only: 'P6: merged', runs: 1 / 8 });
+  const { failures } = await checkLoraOn({ ...right, map }, { only: 'P6: merged', runs: 1 / 8 });
   expect(failures.map(({ message }) => message)).toEqual([
     expect.stringMatching(
-      /^cpu: P6: merged and unmerged outputs [^\n]*: W' = W \+ s B A: bits differ at \d+ of \d+: -?[\d.]+, expected -?[\d.]+\n {2}for [^]*\n {2}fast-check: seed 1, path '/,
+      /^cpu: P6: merged and unmerged outputs [^\n]*: W' = W \+ s B A: bits differ at \d+ of \d+: -?[\d.]+, expected -?[\d.]+\n {2}for {6}[^]*\n {2}replay {3}await checkLoraOn\(backend, \{ only: "P6: merged and [^\n]*", seed: 1, path: '[\d:]+' \}\);$/,
     ),
   ]);
 });
