@@ -159,9 +159,16 @@ describe('the private file system', { timeout: 60_000 }, () => {
         void folder.write('f', slow());
       });
     });
+    const others = async (): Promise<string[]> => (await raw()).filter((name) => name !== 'f');
+    const unfinished = await others();
+    expect(unfinished).toContainEqual(expect.stringMatching(/^\.bax-[0-9a-f-]{36}\.tmp$/));
+    await write(page, 'f', 'old'); // what another tab writes is left alone,
+    expect(await others()).toEqual(unfinished);
     await doomed.close();
     expect(await read(page, 'f')).toBe('old');
     expect(await list(page)).toEqual(['f']);
+    await write(page, 'f', 'new'); // until that tab is gone
+    expect(await raw()).toEqual(['f']);
   });
 
   it('says so when the site may keep no more', async () => {
@@ -178,6 +185,15 @@ describe('the private file system', { timeout: 60_000 }, () => {
     expect(error).toMatch(/^BaxError: opfs:adapters\/mine\/f: the browser lets this site keep no more \(\d+ of \d+ bytes are used\), after \d+ bytes; the file needs 1000000 bytes; nothing was changed$/); // prettier-ignore
     expect(await read(page, 'f')).toBe('old');
     expect(await raw()).toEqual(['f']);
+  });
+
+  it('deletes a file, and says whether there was one', async () => {
+    await write(page, 'f', 'x');
+    const removed = await page.evaluate(async () => {
+      const folder = await nn.opfsFolder('adapters/mine');
+      return [await folder.remove('f'), await folder.remove('f')];
+    });
+    expect([removed, await raw()]).toEqual([[true, false], []]);
   });
 
   it('lists and deletes folders', async () => {
@@ -212,6 +228,7 @@ describe('the private file system', { timeout: 60_000 }, () => {
         async () => adapters.open('mine'),
         async () => adapters.write('mine', []),
         async () => folder.write('../f', []),
+        async () => folder.remove('../f'),
         async () => folder.has('a/b'),
       ];
       return Promise.all(acts.map(async (act) => act().then(() => 'none', String)));
@@ -227,6 +244,7 @@ describe('the private file system', { timeout: 60_000 }, () => {
       "BaxError: opfs:adapters/mine: there is no file 'g'",
       `BaxError: opfs:adapters/mine: ${kind}`,
       `BaxError: opfs:adapters/mine: ${kind}`,
+      plain('opfs:adapters/mine', '../f'),
       plain('opfs:adapters/mine', '../f'),
       plain('opfs:adapters/mine', 'a/b'),
     ]);
