@@ -57,9 +57,10 @@ async function startOf(pid: number): Promise<string | undefined> {
 
 let known: Promise<string> | undefined;
 /** Tells machines apart, and their starts and containers, each of which numbers its own processes. */
-const machine = async (): Promise<string> =>
-  (known ??= Promise.all([
-    hostname(),
-    readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => ''),
-    readlink('/proc/self/ns/pid').catch(() => ''),
-  ]).then((all) => createHash('sha256').update(all.join()).digest('hex').slice(0, 8)));
+const machine = async (): Promise<string> => (known ??= nameMachine());
+async function nameMachine(): Promise<string> {
+  const start = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
+  const container = await readlink('/proc/self/ns/pid').catch(() => '');
+  const all = [hostname(), start, container].join();
+  return createHash('sha256').update(all).digest('hex').slice(0, 8);
+}
