@@ -13,6 +13,7 @@ import {
   readPeftConfig,
   type PeftConfig,
 } from './peft-config.ts';
+import { mustStillSay } from './peft-pair.ts';
 import { block, checkBlocks, checkSlices, readSlices, SLICES_KEY } from './peft-slices.ts';
 import { openSafetensors, type Safetensors } from './safetensors.ts';
 import type { Folder } from './source.ts';
@@ -29,7 +30,7 @@ export interface LoadedAdapter<M extends Module> {
 
 /**
  * Loads an adapter that PEFT or `saveAdapter` wrote and attaches it to `model`. All or nothing.
- * @throws if a file is missing or broken, the configuration asks for maths that bax has not, a target matches nothing,
+ * @throws if a file is missing, broken or replaced meanwhile, the configuration asks for maths that bax has not, a target matches nothing,
  * or a tensor is missing, left over or misshaped; the message names it.
  */
 export async function loadAdapter<M extends Module>(
@@ -41,11 +42,13 @@ export async function loadAdapter<M extends Module>(
     if (!(await folder.has(name)))
       throw new BaxError(`loadAdapter: ${folder.name} is not an adapter: it has no ${name}`);
   const where = `${folder.name}/${ADAPTER_CONFIG}`;
-  const json = parseJson(await folder.readText(ADAPTER_CONFIG, MAX_BYTES), { where, maxBytes: MAX_BYTES });
+  const text = await folder.readText(ADAPTER_CONFIG, MAX_BYTES);
+  const json = parseJson(text, { where, maxBytes: MAX_BYTES });
   if (!isJsonObject(json)) throw new BaxError(`${where}: expected a JSON object`);
   const config = readPeftConfig(json, where);
   const file = await openSafetensors(await folder.open(ADAPTER_WEIGHTS));
   try {
+    await mustStillSay(folder, text);
     return await attachFile(model, config, file, signal);
   } finally {
     await file.close();

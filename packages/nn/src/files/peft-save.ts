@@ -5,7 +5,8 @@ import type { LoraModel } from '../lora/attach.ts';
 import type { LoraLinear } from '../lora/lora-linear.ts';
 import { matches, targetsOf } from '../lora/targets.ts';
 import type { Module } from '../module.ts';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, peftConfig, PEFT_PREFIX } from './peft-config.ts';
+import { ADAPTER_WEIGHTS, peftConfig, PEFT_PREFIX } from './peft-config.ts';
+import { writePair } from './peft-pair.ts';
 import { SLICES_KEY, type SliceMap } from './peft-slices.ts';
 import { writeSafetensors, type TensorToWrite } from './safetensors-write.ts';
 import type { WritableFolder } from './source.ts';
@@ -38,7 +39,8 @@ interface PeftModule {
 /**
  * Writes the adapter, in F32 whatever it is held in, so that PEFT loads it to the same logits; whether it is enabled and
  * its strength are not saved. The weights come first and the configuration last, each
- * replaced whole or not at all.
+ * replaced whole or not at all, and never the weights under an old configuration that is another: a process that is
+ * killed in between leaves weights alone, which nobody takes for an adapter.
  * @throws if a factor is not finite; then nothing was written.
  */
 export async function saveAdapter<M extends Module>(
@@ -69,8 +71,9 @@ export async function saveAdapter<M extends Module>(
     format: 'pt',
     ...(Object.keys(slices).length > 0 ? { [SLICES_KEY]: JSON.stringify({ version: 1, slices }) } : {}),
   };
-  const bytes = await writeSafetensors(folder, ADAPTER_WEIGHTS, tensors, { metadata, atLeastOne: true });
-  await folder.write(ADAPTER_CONFIG, [new TextEncoder().encode(JSON.stringify(config, null, 2))]);
+  const bytes = await writePair(folder, JSON.stringify(config, null, 2), async (into) =>
+    writeSafetensors(into, ADAPTER_WEIGHTS, tensors, { metadata, atLeastOne: true }),
+  );
   return {
     bytes,
     trained: lora.plan.parameters,
