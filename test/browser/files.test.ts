@@ -145,31 +145,37 @@ describe('the private file system', { timeout: 60_000 }, () => {
     },
   );
 
-  it('keeps the old file when the tab is closed while it writes', async () => {
-    await write(page, 'f', 'old');
-    const doomed = await open();
-    await doomed.evaluate(async () => {
-      const folder = await nn.opfsFolder('adapters/mine');
-      await new Promise<void>((began) => {
-        async function* slow(): AsyncGenerator<Uint8Array> {
-          yield new Uint8Array(1000);
-          began();
-          await new Promise(() => undefined);
-        }
-        void folder.write('f', slow());
-      });
-    });
-    const others = async (): Promise<string[]> => (await raw()).filter((name) => name !== 'f');
-    const unfinished = await others();
-    expect(unfinished).toContainEqual(expect.stringMatching(/^\.bax-[0-9a-f-]{36}\.tmp$/));
-    await write(page, 'f', 'old'); // what another tab writes is left alone,
-    expect(await others()).toEqual(unfinished);
-    await doomed.close();
-    expect(await read(page, 'f')).toBe('old');
-    expect(await list(page)).toEqual(['f']);
-    await write(page, 'f', 'new'); // until that tab is gone
-    expect(await raw()).toEqual(['f']);
-  });
+  it.each(['while it writes', 'when all is written'])(
+    'keeps the old file when the tab is closed %s, and what that leaves goes at the next writing',
+    async (when) => {
+      await write(page, 'f', 'old');
+      const doomed = await open();
+      await doomed.evaluate(async (moment) => {
+        const folder = await nn.opfsFolder('adapters/mine');
+        await new Promise<void>((began) => {
+          async function* slow(): AsyncGenerator<Uint8Array> {
+            yield new Uint8Array(1000);
+            if (moment === 'when all is written') return;
+            began();
+            await new Promise(() => undefined);
+          }
+          const prototype = FileSystemFileHandle.prototype as { move?: () => Promise<void> };
+          prototype.move = async () => new Promise(() => began());
+          void folder.write('f', slow());
+        });
+      }, when);
+      const others = async (): Promise<string[]> => (await raw()).filter((name) => name !== 'f');
+      const unfinished = await others();
+      expect(unfinished).toContainEqual(expect.stringMatching(/^\.bax-[0-9a-f-]{36}\.tmp$/));
+      await write(page, 'f', 'old'); // what another tab writes is left alone,
+      expect(await others()).toEqual(unfinished);
+      await doomed.close();
+      expect(await read(page, 'f')).toBe('old');
+      expect(await list(page)).toEqual(['f']);
+      await write(page, 'f', 'new'); // until that tab is gone
+      expect(await raw()).toEqual(['f']);
+    },
+  );
 
   it('says so when the site may keep no more', async () => {
     await write(page, 'f', 'old');

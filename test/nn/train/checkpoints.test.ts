@@ -129,6 +129,15 @@ describe('P51: going on', () => {
     expect(await run.bits()).toEqual(await whole.bits());
   });
 
+  it('from the one of the most steps, 10 and not 9', async () => {
+    const folder = memoryFolder();
+    const from: number[] = [];
+    const checkpoints = { folder, every: 1, onResume: ({ steps }: Resumed) => void from.push(steps) };
+    for (const steps of [10, 11]) await newRun().train({ schedule: () => 0.01, steps, checkpoints });
+    expect(from).toEqual([10]);
+    expect(await folder.list()).toEqual([10, 11].map(file));
+  });
+
   it('an optimiser that has made steps before counts on from them', async () => {
     const used = async (): Promise<Run> => {
       const run = newRun({ make: adam });
