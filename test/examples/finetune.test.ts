@@ -243,7 +243,7 @@ describe('a loss that is not finite names its step, and what was kept', () => {
       const [last, kept] = ends[i].stderr.trimEnd().split('\n').slice(-2);
       expect(ends[i].code).toBe(1);
       expect(last).toMatch(
-        new RegExp(`^bax: train: the loss is NaN at step ${step}, which was not applied: `),
+        new RegExp(`^bax: train: the loss is NaN at step ${step + 1} of 40, which was not applied: `),
       );
       expect(kept).toBe(
         i === 0

@@ -182,7 +182,7 @@ it('stops at a loss that is NaN with the parameters of the step before, and free
         steps: 5,
       }),
     );
-    await expect(run).rejects.toThrow('train: the loss is NaN at step 2');
+    await expect(run).rejects.toThrow('train: the loss is NaN at step 3 of 5');
     expect([...(await weight.data())]).toEqual([0, -1]);
     weight.dispose();
     live.push(fresh.memory().live);

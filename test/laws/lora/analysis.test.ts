@@ -1,7 +1,7 @@
 import { key, normals, type Backend } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
-  amplification, amplificationsOf, attachLora, linalg, planLora, projectionMetric, randomProjection, randomSimilarity, readAdapter, similaritiesOf,
+  amplification, amplificationsOf, attachLora, linalg, planLora, projectionMetric, randomProjection, randomSimilarity, matricesOf, similaritiesOf,
   similarityGrid, spectraOf, subspaceSimilarity, type Matrix,
 } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
@@ -348,7 +348,7 @@ describe.each(backendCases)('on $name', (device) => {
       const before = backend.memory().live;
       const lora = adapted(instance, { backend });
       const live = backend.memory().live;
-      const [read, spectra] = [await readAdapter(lora), await spectraOf(lora)];
+      const [read, spectra] = [await matricesOf(lora), await spectraOf(lora)];
       expect([...read.keys()].sort()).toEqual(parts.map((p) => (p.name ? `proj.${p.name}` : 'proj')).sort());
       for (const part of parts) {
         const path = part.name ? `proj.${part.name}` : 'proj';
@@ -403,7 +403,7 @@ describe('P30: of two adapters', () => {
     const other = randomAdapter(model, { r: 4, targets: ['q', 'v'] }, { seed: 1 });
     const grids = await similaritiesOf(one, other);
     expect([...grids.keys()]).toEqual([0, 1].map((i) => `transformer.h.${i}.attn.c_attn.q`));
-    const [mine, others] = [await readAdapter(one), await readAdapter(other)];
+    const [mine, others] = [await matricesOf(one), await matricesOf(other)];
     for (const [path, { values, width }] of grids) {
       expect([values.length, values[0]!.length, width]).toEqual([2, 4, 8]);
       expect(values).toEqual(similarityGrid(mine.get(path)!.A, others.get(path)!.A).values);
@@ -412,7 +412,7 @@ describe('P30: of two adapters', () => {
     expect(first!.r).toBe(1);
   });
   it('of a new one nothing is said: B = 0', async () => {
-    const lora = attachLora(model, planLora(model, { r: 2, targets: ['v'] }), { key: key(1) });
+    const lora = await attachLora(model, planLora(model, { r: 2, targets: ['v'] }), { key: key(1) });
     for (const { rank, effectiveRank, stableRank } of (await spectraOf(lora)).values())
       expect([rank, effectiveRank, stableRank]).toEqual([0, undefined, undefined]);
     for (const { factor } of (await amplificationsOf(lora)).values()) expect(factor).toBeUndefined();

@@ -1,4 +1,4 @@
-import { keep, zeros } from '@bax/core';
+import { keep, type Tensor, zeros } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
   adamW, attachFactors, attachLora, countGpt2Lora, gpt2Config, hollowGpt2, matches, paperCounts, planLora, planOf, targetsOf, type Gpt2,
@@ -21,7 +21,7 @@ describe('P24: the counts of the paper that follow from the configuration, and i
     '$model $what r = $r: $count is Σ r (in + out) of what planLora finds in a model of that size',
     ({ layers, width, what, r, count }) => {
       const targets = what.split(', ').map((name) => (name === 'o' ? 'attn.c_proj' : name));
-      const plan = planLora(of(layers, width), { r, targets });
+      const plan = planLora(of(layers, width), { r: r!, targets });
       expect(plan.parameters).toBe(count);
       expect(plan.bytes).toBe(4 * count);
     },

@@ -7,7 +7,7 @@ export {
 } from './amplification.ts';
 export {
   amplificationsOf,
-  readAdapter,
+  matricesOf,
   similaritiesOf,
   spectraOf,
   type AdapterMatrices,

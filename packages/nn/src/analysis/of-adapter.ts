@@ -1,9 +1,10 @@
 /** The analyses on an adapter that lives on a device. All that they need to know of how one is attached is here. */
 import { BaxError, type Tensor } from '@bax/core';
-import type { Linear } from '../layers/linear.ts';
 import { matrix, rowsOf, svdOfProduct, type Matrix, type Svd } from '../linalg/index.ts';
-import type { LoraModel } from '../lora/attach.ts';
-import type { LoraBranch, LoraLinear } from '../lora/lora-linear.ts';
+import type { LoraBranch } from '../lora/branch.ts';
+import type { Adaptable } from '../lora/changed-rows.ts';
+import type { LoraModel } from '../lora/lora-model.ts';
+import { productOf } from '../lora/product.ts';
 import type { Module } from '../module.ts';
 import { amplification, type Amplification, type AmplificationOptions } from './amplification.ts';
 import { similarityGrid, type DirectionOptions, type SimilarityGrid } from './similarity.ts';
@@ -15,33 +16,35 @@ export interface AdapterMatrices {
   readonly A: Matrix;
   /** [d, r] */
   readonly B: Matrix;
-  /** α/r. An adapter's strength is not in it. */
+  /** α/r, or α/√r. The weight with which it is active is not in it. */
   readonly scale: number;
-  /** ΔW = (α/r) B A as its SVD. */
+  /** ΔW = s B A as its SVD, less what PiSSA or OLoRA took out of W. */
   readonly delta: Svd;
   /** The frozen W [d, k] beside it, which is read when it is asked for. */
   readonly weight: () => Promise<Matrix>;
 }
 
 /** Reads A and B of every target by its path (`transformer.h.0.attn.c_attn.q`), in the model's order. */
-export async function readAdapter(lora: LoraModel<Module>): Promise<Map<string, AdapterMatrices>> {
+export async function matricesOf(
+  lora: LoraModel<Module>,
+  adapter?: string,
+): Promise<Map<string, AdapterMatrices>> {
   const found = new Map<string, AdapterMatrices>();
-  for (const [path, layer] of lora.layers)
-    for (const branch of layer.branches)
-      found.set(branch.slice ? `${path}.${branch.slice.name}` : path, await readBranch(layer, branch));
+  for (const [path, branch] of lora.adapter(adapter).branches)
+    found.set(path, await readBranch(lora.layers.get(branch.place.modulePath)!.base, branch));
   return found;
 }
 
-async function readBranch(layer: LoraLinear, branch: LoraBranch): Promise<AdapterMatrices> {
+async function readBranch(layer: Adaptable, branch: LoraBranch): Promise<AdapterMatrices> {
   const [A, B] = [await read(branch.A), await read(branch.B)];
   const { scale, start } = branch;
-  const { U, S, V } = svdOfProduct(B, A);
+  const product = await productOf(branch);
   return {
     A,
     B,
     scale,
-    delta: { U, S: S.map((s) => s * scale), V },
-    weight: async () => rowsOf(await readMatrix(layer.base), start, B.rows),
+    delta: svdOfProduct(product.B, product.A),
+    weight: async () => rowsOf(await readMatrix(layer), start, B.rows),
   };
 }
 
@@ -51,7 +54,7 @@ async function read(t: Tensor): Promise<Matrix> {
 }
 
 /** The weight as [out, in]. */
-async function readMatrix({ matrix: view, weight }: Linear): Promise<Matrix> {
+async function readMatrix({ matrix: view, weight }: Adaptable): Promise<Matrix> {
   try {
     return await read(view);
   } finally {
@@ -62,7 +65,7 @@ async function readMatrix({ matrix: view, weight }: Linear): Promise<Matrix> {
 /** `spectrum` of ΔW = (α/r) B A for every target, by path. */
 export async function spectraOf(lora: LoraModel<Module>): Promise<Map<string, Spectrum>> {
   const found = new Map<string, Spectrum>();
-  for (const [path, { delta }] of await readAdapter(lora)) found.set(path, spectrum(delta));
+  for (const [path, { delta }] of await matricesOf(lora)) found.set(path, spectrum(delta));
   return found;
 }
 
@@ -75,7 +78,7 @@ export async function similaritiesOf(
   other: LoraModel<Module>,
   options: DirectionOptions = {},
 ): Promise<Map<string, SimilarityGrid>> {
-  const [mine, others] = [await readAdapter(one), await readAdapter(other)];
+  const [mine, others] = [await matricesOf(one), await matricesOf(other)];
   const found = new Map<string, SimilarityGrid>();
   for (const [path, { A }] of mine) {
     const match = others.get(path);
@@ -94,7 +97,7 @@ export async function amplificationsOf(
   { r, key }: { readonly r?: number } & Pick<AmplificationOptions, 'key'> = {},
 ): Promise<Map<string, Amplification>> {
   const found = new Map<string, Amplification>();
-  for (const [path, { delta, scale, weight }] of await readAdapter(lora))
+  for (const [path, { delta, scale, weight }] of await matricesOf(lora))
     found.set(
       path,
       amplification(await weight(), delta, r ?? delta.S.length, { scale, ...(key && { key }) }),

@@ -1,4 +1,4 @@
-export { loadCheckpoint, saveCheckpoint, type RunState } from './checkpoint.ts';
+export { crc32 } from './crc32.ts';
 export { httpFolder, type HttpFolderOptions } from './http.ts';
 export * from './json.ts';
 export * from './memory.ts';

@@ -18,6 +18,7 @@ import { fromBlocks, type HostBranch } from './peft-blocks.ts';
 import { checkFull, choose, layersOf, recordsOf } from './peft-check.ts';
 import { type PeftConfig, readPeftConfig } from './peft-config.ts';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, partName, readNames } from './peft-names.ts';
+import { mustStillSay } from './peft-pair.ts';
 import { readRecord } from './peft-record.ts';
 import { openSafetensors, type Safetensors } from './safetensors.ts';
 import type { Folder } from './source.ts';
@@ -42,8 +43,8 @@ export interface LoadedAdapter<M extends Module> extends Omit<ReadAdapter, 'adap
 
 /**
  * Loads an adapter that PEFT or `saveAdapter` wrote and attaches it to `model`. All or nothing.
- * @throws if a file is missing or broken, the configuration asks for maths that bax has not, a target matches nothing, a
- * tensor is missing, left over or misshaped, or the adapter was trained on another base; the message names it.
+ * @throws if a file is missing, broken or replaced meanwhile, the configuration asks for maths that bax has not, a target
+ * matches nothing, a tensor is missing, left over or misshaped, or the adapter was trained on another base; the message names it.
  */
 export async function loadAdapter<M extends Module>(
   model: M,
@@ -64,11 +65,13 @@ export async function readAdapter(
     if (!(await folder.has(name)))
       throw new BaxError(`loadAdapter: ${folder.name} is not an adapter: it has no ${name}`);
   const where = `${folder.name}/${ADAPTER_CONFIG}`;
-  const json = parseJson(await folder.readText(ADAPTER_CONFIG, MAX_BYTES), { where, maxBytes: MAX_BYTES });
+  const text = await folder.readText(ADAPTER_CONFIG, MAX_BYTES);
+  const json = parseJson(text, { where, maxBytes: MAX_BYTES });
   if (!isJsonObject(json)) throw new BaxError(`${where}: expected a JSON object`);
   const config = readPeftConfig(json, where);
   const file = await openSafetensors(await folder.open(ADAPTER_WEIGHTS));
   try {
+    await mustStillSay(folder, text);
     return await readFile(model, config, file, options);
   } finally {
     await file.close();

@@ -13,7 +13,8 @@ import { matches, targetsOf } from '../lora/targets.ts';
 import type { Module } from '../module.ts';
 import { type HostBranch, type PeftModule, toBlocks } from './peft-blocks.ts';
 import { peftConfig } from './peft-config-write.ts';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, fullName, partName } from './peft-names.ts';
+import { ADAPTER_WEIGHTS, fullName, partName } from './peft-names.ts';
+import { writePair } from './peft-pair.ts';
 import { type BranchRecord, writeRecord } from './peft-record.ts';
 import { writeSafetensors, type TensorToWrite } from './safetensors-write.ts';
 import type { WritableFolder } from './source.ts';
@@ -45,7 +46,9 @@ interface Entry extends PeftModule {
 /**
  * Writes an adapter, in F32 whatever it is held in, so that PEFT loads it to the same logits; whether it is active and its
  * weight are not saved. What PiSSA and OLoRA took out of W is written with it, as a plain adapter of twice the rank for the
- * base as it was. The weights come first and the configuration last, each replaced whole or not at all.
+ * base as it was. The weights come first and the configuration last, each replaced whole or not at all, and never the weights
+ * under an old configuration that is another: a process that is killed in between leaves weights alone, which nobody takes
+ * for an adapter.
  * @throws if a value is not finite, or the model has several adapters and none is named; then nothing was written.
  */
 export async function saveAdapter<M extends Module>(
@@ -86,8 +89,9 @@ export async function saveAdapter<M extends Module>(
   };
   signal?.throwIfAborted();
   const metadata = { format: 'pt', ...writeRecord(record) };
-  const bytes = await writeSafetensors(folder, ADAPTER_WEIGHTS, tensors, { metadata, atLeastOne: true });
-  await folder.write(ADAPTER_CONFIG, [new TextEncoder().encode(JSON.stringify(json, null, 2))]);
+  const bytes = await writePair(folder, JSON.stringify(json, null, 2), async (into) =>
+    writeSafetensors(into, ADAPTER_WEIGHTS, tensors, { metadata, atLeastOne: true }),
+  );
   return {
     bytes,
     trained: adapter.parameterCount,
