@@ -3,7 +3,16 @@
  * npm run mutants [-- --only scale] [-- --write]
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,8 +41,7 @@ function copyOf(): string {
   const modules = join(copy, 'node_modules');
   mkdirSync(join(modules, '@bax'), { recursive: true });
   for (const name of readdirSync(join(root, 'node_modules')))
-    if (name !== '@bax' && name !== 'bax')
-      symlinkSync(join(root, 'node_modules', name), join(modules, name));
+    if (name !== '@bax' && name !== 'bax') symlinkSync(join(root, 'node_modules', name), join(modules, name));
   for (const name of readdirSync(join(copy, 'packages')))
     symlinkSync(join(copy, 'packages', name), join(modules, name === 'bax' ? 'bax' : `@bax/${name}`));
   return copy;
@@ -81,7 +89,9 @@ let survived = 0;
 try {
   const before = test(copy, chosen.flatMap(({ tests }) => tests)); // prettier-ignore
   if (before.failed.length > 0 || before.passed === 0)
-    throw new Error(`without a mutant ${before.failed.length} tests fail already: ${before.failed.slice(0, 3).join('; ')}`);
+    throw new Error(
+      `without a mutant ${before.failed.length} tests fail already: ${before.failed.slice(0, 3).join('; ')}`,
+    );
   console.log(`${chosen.length} mutants; without one, all ${before.passed} of their tests pass`);
   for (const mutant of chosen) {
     const outcome = tried(mutant);
@@ -89,7 +99,9 @@ try {
     if (!dead) survived++;
     const line = `${dead ? 'killed  ' : 'SURVIVED'}  ${mutant.name}`;
     console.log(`${line}: ${dead ? killers(outcome) : mutant.tests.join(', ')}`);
-    rows.push(`| ${mutant.name} | \`${mutant.file}\` | ${dead ? `killed by ${killers(outcome)}` : '**survived**'} |`);
+    rows.push(
+      `| ${mutant.name} | \`${mutant.file}\` | ${dead ? `killed by ${killers(outcome)}` : '**survived**'} |`,
+    );
   }
 } finally {
   rmSync(copy, { recursive: true, force: true });
@@ -106,7 +118,10 @@ function tried({ file, find, put, tests }: Mutant): Outcome {
   const path = join(copy, file);
   const source = readFileSync(path, 'utf8');
   if (source.split(find).length !== 2) throw new Error(`${file} does not hold '${find}' once`);
-  writeFileSync(path, source.replace(find, () => put));
+  writeFileSync(
+    path,
+    source.replace(find, () => put),
+  );
   try {
     return test(copy, tests);
   } finally {

@@ -152,15 +152,22 @@ export class LoraModel<M extends Module> {
     return this.base;
   }
 
-  /** Makes the tree that these adapters ask for; the one place that changes it. */
+  /** Takes these adapters, active with these weights; the one place that changes either. */
   #set(adapters: Map<string, Adapter>, active: ReadonlyMap<string, number>): void {
     checkActive(adapters, active);
+    const others = adapters !== this.#adapters;
     this.#adapters = adapters;
     this.#state.active = active;
-    this.#state.known = new Map([...adapters].map(([name, a]) => [name, whyNotMixed(a)]));
+    if (others) this.#putLayers();
+    this.#putFull();
+  }
+
+  /** Makes the tree that the adapters ask for. */
+  #putLayers(): void {
+    this.#state.known = new Map([...this.#adapters].map(([name, a]) => [name, whyNotMixed(a)]));
     const layers = new Map<string, LoraLinear | LoraEmbedding>();
     for (const [path, module] of this.base.namedModules()) {
-      const branches = [...adapters].flatMap(([name, { branches: all }]) =>
+      const branches = [...this.#adapters].flatMap(([name, { branches: all }]) =>
         [...all.values()].filter((b) => b.place.modulePath === path).map((b) => b.named(name)),
       );
       if (branches.length > 0) layers.set(path, adaptedLayer(module as Adaptable, branches, this.#state));
@@ -168,7 +175,6 @@ export class LoraModel<M extends Module> {
     }
     for (const [path, layer] of layers) put(this.model, path, layer);
     this.#layers = layers;
-    this.#putFull();
     this.model.path = '';
     this.model.namedModules();
   }
