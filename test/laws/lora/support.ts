@@ -16,5 +16,5 @@ export const tryLaw = async <T>(
 ): Promise<void> =>
   fc.assert(
     fc.asyncProperty(arbitrary, async (x) => lend(device.backend, async (backend) => law({ backend }, x))),
-    runs(device.runs(times)),
+    { ...runs(device.runs(times)), endOnFailure: true },
   );
