@@ -6,6 +6,7 @@ import type { On as Device } from '../../support/backends.ts';
 import { runs } from '../../support/runs.ts';
 
 export * from '../../../packages/check/src/lora/instance.ts';
+export * from '../../../packages/check/src/lora/several.ts';
 
 /** Tries a law on so many random cases (fewer where the device's share is less), and frees what each took of the device. */
 export const tryLaw = async <T>(
@@ -16,5 +17,5 @@ export const tryLaw = async <T>(
 ): Promise<void> =>
   fc.assert(
     fc.asyncProperty(arbitrary, async (x) => lend(device.backend, async (backend) => law({ backend }, x))),
-    { ...runs(device.runs(times)), endOnFailure: true },
+    runs(device.runs(times)),
   );
