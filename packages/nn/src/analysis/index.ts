@@ -21,3 +21,15 @@ export {
   type SimilarityGrid,
 } from './similarity.ts';
 export { spectrum, type Spectrum } from './spectrum.ts';
+export {
+  countGpt2Lora,
+  countLora,
+  planGpt2Lora,
+  type CountConfig,
+  type CountOptions,
+  type LoraCount,
+  type MatrixShape,
+} from './count.ts';
+export { hollowBackend, hollowGpt2, type HollowOptions } from './hollow.ts';
+export { paperCounts, type PaperCount } from './paper-counts.ts';
+export { judge, type Agreement, type Judged, type Printed } from './printed.ts';
