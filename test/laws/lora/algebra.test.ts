@@ -131,7 +131,10 @@ onEveryBackend((on) => {
       nonzero += zero.some((v) => v !== 0) ? 1 : 0;
     };
     const either = fc.constantFrom('int' as const, 'real' as const).chain((mode) => fc.tuple(several(mode), fc.constant(mode))); // prettier-ignore
-    await fc.assert(fc.asyncProperty(either, async ([all, mode]) => law(all, mode)), runs(on.runs(30)));
+    await fc.assert(
+      fc.asyncProperty(either, async ([all, mode]) => law(all, mode)),
+      runs(on.runs(30)),
+    );
     expect(nonzero).toBe(0); // the products are the same, and so are their sums, term by term
   });
 
@@ -202,7 +205,10 @@ onEveryBackend((on) => {
         const wanted = new LoraModel(base);
         some.forEach(({ adapter }, i) => wanted.add(`t${i}`, adapter));
         wanted.activate(Object.fromEntries(some.map(({ weight }, i) => [`t${i}`, weight])));
-        const [{ model: together }, { model: one }] = [await wanted.merge(), await withOnly(base, sum).merge()];
+        const [{ model: together }, { model: one }] = [
+          await wanted.merge(),
+          await withOnly(base, sum).merge(),
+        ];
         const exact = await together.weights();
         const near = 2 ** -18 * Math.max(1, ...Array.from(exact, Math.abs));
         assertWithin(await one.weights(), exact, near, 'the sum merged');

@@ -116,10 +116,7 @@ onEveryBackend((on) => {
     };
     // f16 holds no number beyond 65,504
     const small = rescaled.map((all): Several => ({ ...all, W: scaled(all.W, 2 ** -6), members: all.members.map((m) => ({ ...m, parts: m.parts.map((p) => ({ ...p, A: scaled(p.A, 2 ** -6), B: scaled(p.B, 2 ** -6) })) })) })); // prettier-ignore
-    await fc.assert(
-      fc.asyncProperty(small, fc.constantFrom('f32', 'f16', 'bf16'), law),
-      runs(on.runs(60)),
-    );
+    await fc.assert(fc.asyncProperty(small, fc.constantFrom('f32', 'f16', 'bf16'), law), runs(on.runs(60)));
   });
 
   it('P33: held in f16 or bf16, the merged weight is the exact sum, rounded once', async () => {
@@ -130,10 +127,7 @@ onEveryBackend((on) => {
       const expected = mergedOfAll(all).data.map((x) => rounded(x, digits));
       assertSameBits(await model.weights(), expected, `merged weight in ${storage}`);
     };
-    await fc.assert(
-      fc.asyncProperty(several('int'), fc.constantFrom('f16', 'bf16'), law),
-      runs(on.runs(40)),
-    );
+    await fc.assert(fc.asyncProperty(several('int'), fc.constantFrom('f16', 'bf16'), law), runs(on.runs(40)));
   });
 
   it('in whole numbers neither the order of adding nor that of activating matters; weight 0 and inactive are the same', async () => {

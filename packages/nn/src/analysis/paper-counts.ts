@@ -67,7 +67,7 @@ export const paperCounts: readonly PaperCount[] = Object.assign(
   [
     lora(robertaBase, 'q, v', 8, [['0.3M', 'Table 2']]),
     lora(robertaLarge, 'q, v', 8, [['0.8M', 'Table 2']]),
-    lora(debertaXxl, 'q, v', 8, [['4.7M', 'Table 2']], 'r = 8 is what Table 10 says; the count is that of r = 16, which the released scripts use'), // prettier-ignore
+    lora(debertaXxl, 'q, v', 8, [['4.7M', 'Table 2']], 'Table 10 says r = 8; 4.7M is the count of r = 16, which the released scripts have'), // prettier-ignore
     lora(debertaXxl, 'q, v', 16, [['4.7M', 'Table 2']], 'r of the released scripts'),
     lora(gpt2Medium, 'q, v', 4, [['0.35M', 'Table 3']], 'the released checkpoint has 1.5 MB, which is 393,216 numbers in f32'), // prettier-ignore
     lora(gpt2Large, 'q, v', 4, [['0.77M', 'Table 3']]),
@@ -82,7 +82,7 @@ export const paperCounts: readonly PaperCount[] = Object.assign(
     lora(gpt3, 'q, k, v, o', 4, [['37.7M', 'Table 15']], 'appendix D.4 says r = 2, Table 15 says 4'),
     lora(gpt3, 'q, v', 64, [['301.9M', 'Table 15']]),
     lora(gpt3, 'q, k, v, o', 64, [['603.8M', 'Table 15']]),
-    full(gpt2Medium, 1024, [['354.92M', 'Table 3']], 'the released model has no more than is counted'),
+    full(gpt2Medium, 1024, [['354.92M', 'Table 3']], 'the released GPT-2 medium has what is counted'),
     full(gpt2Large, 1024, [['774.03M', 'Table 3']]),
     full(
       gpt3,
@@ -95,8 +95,8 @@ export const paperCounts: readonly PaperCount[] = Object.assign(
     adapter(8, '40.1M'),
     adapter(16, '77.9M'),
     adapter(64, '304.4M'),
-    row('PrefixEmbed', gpt3, '264 tokens', 264, 264 * gpt3.width, [['3.2M', 'Table 15']], 'd (l_p + l_i)'),
-    row('PrefixLayer', gpt3, '16 tokens', 16, 16 * gpt3.layers * gpt3.width, [['20.2M', 'Table 15']], 'L d (l_p + l_i), which does not give it'), // prettier-ignore
+    row('PrefixEmbed', gpt3, 'tokens', 264, 264 * gpt3.width, [['3.2M', 'Table 15']], 'd (l_p + l_i)'),
+    row('PrefixLayer', gpt3, 'tokens', 16, 16 * gpt3.layers * gpt3.width, [['20.2M', 'Table 15']], 'L d (l_p + l_i), which does not give it'), // prettier-ignore
   ],
   { toString: show },
 );
