@@ -208,7 +208,9 @@ test("an adapter's layers are in the model's order, in whatever order a file or 
 
 test("P25: a model that has an adapter gets no second one: its names would be nobody else's", async () => {
   const model = tinyGpt2({ backend });
-  const lora = await attachLora(model, planLora(model, { r: 1, targets: ['v'] }), { key: new Uint32Array(2) });
+  const lora = await attachLora(model, planLora(model, { r: 1, targets: ['v'] }), {
+    key: new Uint32Array(2),
+  });
   for (const targets of ['all-linear' as const, ['c_attn.base'], ['v']])
     expect(await failure(() => planLora(lora.model, { r: 1, targets }))).toBe(
       'planLora: transformer.h.0.attn.c_attn has an adapter already; give the base, or the model that merge() makes',

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { failure, fileOf, spiedSource } from '../files/support.ts';
 import { headerOf, parsed } from '../support/golden.ts';
 import { bytesOf, file, newRun, sealed, stopped, unstopped } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 let backend: Backend;
 beforeEach(() => setBackend((backend = cpu())));
@@ -161,13 +162,13 @@ describe('P60: hostile files: what is in them, or nothing changed; in no more me
     const property = async (bytes: Uint8Array): Promise<void> => {
       expect(await law(bytes)).toBe(Buffer.compare(bytes, good) === 0 ? 5 : 0);
     };
-    await fc.assert(fc.asyncProperty(fc.oneof(spoiled(), reworded()), property), { numRuns: 200 });
+    await fc.assert(fc.asyncProperty(fc.oneof(spoiled(), reworded()), property), runs(200));
   });
 
   it('with a checksum that fits', async () => {
     const seen = new Set<number>();
     const property = async (bytes: Uint8Array): Promise<void> => void seen.add(await law(sealed(bytes)));
-    await fc.assert(fc.asyncProperty(fc.oneof(spoiled(), reworded()), property), { numRuns: 400 });
+    await fc.assert(fc.asyncProperty(fc.oneof(spoiled(), reworded()), property), runs(400));
     expect(seen).toEqual(new Set([5, 0, -1]));
   });
 });
