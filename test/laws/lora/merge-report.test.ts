@@ -75,20 +75,18 @@ onEveryBackend((device) => {
   it.each(Object.entries(families))(
     'P33: %s: with DoRA, with parts taken out of W, of layers and tables',
     async (_, harder) => {
-      const arbitrary = fc
-        .tuple(kinds, forms)
-        .chain(([kind, form]) =>
-          fc.tuple(
-            fc.constant(kind),
-            instances('real', {
-              size: 8,
-              taken: kind === 'taken' || kind === 'both',
-              ...(form ? { form } : {}),
-            }),
-            alphas,
-            fc.nat(4),
-          ),
-        );
+      const arbitrary = fc.tuple(kinds, forms).chain(([kind, form]) =>
+        fc.tuple(
+          fc.constant(kind),
+          instances('real', {
+            size: 8,
+            taken: kind === 'taken' || kind === 'both',
+            ...(form ? { form } : {}),
+          }),
+          alphas,
+          fc.nat(4),
+        ),
+      );
       let most = 0;
       await tryLaw(device, 60, arbitrary, async (on, [kind, given, alpha, j]) => {
         const instance = harder(alpha === undefined ? given : { ...given, alpha, s: alpha / given.r });
