@@ -72,16 +72,17 @@ export async function mergeLora<M extends Module>(
       merged.set(path, plain);
     }
     for (const [path, layer] of layers) reports.push(await measure(path, layer, merged.get(path)!));
-    for (const [path, layer] of lora.layers)
-      if (!merged.has(path)) merged.set(path, transform(layer.base, {})); // of no active adapter
-    model = transform(adapted, {
-      module: (_, path) => merged.get(path),
-      tensor(t) {
-        if (!whole.has(t)) return undefined;
-        made.push(noGrad(() => keep(copy(t))));
-        return made.at(-1);
-      },
-    });
+    for (const [path, layer] of lora.layers) if (!merged.has(path)) merged.set(path, layer.base); // of no active adapter
+    const tensor = (t: Tensor): Tensor | undefined => {
+      if (!whole.has(t)) return undefined;
+      made.push(noGrad(() => keep(copy(t))));
+      return made.at(-1);
+    };
+    const module = (_: Module, path: string): Module | undefined => {
+      const plain = merged.get(path);
+      return plain && transform(plain, { tensor }); // its bias may be the adapter's
+    };
+    model = transform(adapted, { module, tensor });
   } catch (error) {
     dispose();
     throw error;
