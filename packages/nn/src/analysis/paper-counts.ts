@@ -1,6 +1,7 @@
 /** The trainable parameters that the LoRA paper prints, beside what its formulas give. https://arxiv.org/abs/2106.09685v2 */
 import { countLora } from './count.ts';
 import { judge, showJudged, type Judged } from './printed.ts';
+import { table } from './table.ts';
 
 export interface PaperCount {
   readonly method: 'full' | 'LoRA' | 'Adapter' | 'PrefixEmbed' | 'PrefixLayer';
@@ -105,8 +106,5 @@ function show(this: readonly PaperCount[]): string {
   const cells = this.map(({ method, model, what, r, count, printed, note }) => [
     method, model, what, r === undefined ? '' : `r = ${r}`, count.toLocaleString('en'), printed.map(showJudged).join(', ') + (note ? `; ${note}` : ''),
   ]); // prettier-ignore
-  const widths = cells[0]!.map((_, i) => Math.max(...cells.map((line) => line[i]!.length)));
-  return cells
-    .map((line) => line.map((cell, i) => (i === 4 ? cell.padStart(widths[i]!) : i === 5 ? cell : cell.padEnd(widths[i]!))).join('  '))
-    .join('\n'); // prettier-ignore
+  return table(cells, [4]);
 }
