@@ -12,7 +12,7 @@ import { absolute, at, bigRows, exactRank, frobenius, matrix, type Matrix, plus,
 import { onEveryBackend } from '../../support/backends.ts';
 import { runs } from '../../support/runs.ts';
 import {
-  adapterOf, deltaOfAll, deltaOfMember, inputOf, mergedOfAll, productOf, several, type Several, singleOf, type Single,
+  adapterOf, deltaOfAll, inputOf, mergedOfAll, productOf, several, type Several, singleOf, type Single,
 } from './support.ts'; // prettier-ignore
 
 /** ΔW of an adapter of the one layer: [out, in]. */
@@ -82,6 +82,10 @@ onEveryBackend((on) => {
       const { model } = await lora.merge();
       assertSameBits(await model.weights(), mergedOfAll(all).data, 'merged');
       assertSameBits(await lora.model.forward(x).data(), await model.forward(x).data(), 'output');
+      const folder = memoryFolder();
+      await saveAdapter(lora, folder);
+      const { lora: again } = await loadAdapter(base, folder);
+      assertSameBits(await again.model.forward(x).data(), await model.forward(x).data(), 'read back');
       const shared = new Set(adapters.flatMap((a) => [...a.tensors().values()]));
       for (const t of sum.tensors().values()) expect(shared.has(t)).toBe(false);
       sum.dispose();
@@ -118,8 +122,7 @@ onEveryBackend((on) => {
     await fc.assert(fc.asyncProperty(several('real'), law), runs(on.runs(30)));
   });
 
-  it('P9: a + (−a) = 0 in whole numbers; in real ones within the bound, and not always zero', async () => {
-    let nonzero = 0;
+  it('P9: a + (−a) = 0 in whole numbers; in real ones within the bound', async () => {
     const law = async (all: Several, mode: 'int' | 'real'): Promise<void> => {
       const [own] = made(all).adapters as [Adapter];
       const zero = (await deltaOf(sumAdapters([{ adapter: own }, { adapter: negateAdapter(own) }]), all.W)).data; // prettier-ignore
@@ -128,14 +131,12 @@ onEveryBackend((on) => {
       const terms = magnitudeOf({ ...all, members: [{ ...first, weight: 2 }] }).data;
       const g = gamma(2 * first.r * first.parts.length + 3, on.backend.info.roundoff);
       assertWithin(zero, new Float64Array(zero.length), (i) => g * terms[i]! + 2 ** -100, 'a + (−a)');
-      nonzero += zero.some((v) => v !== 0) ? 1 : 0;
     };
     const either = fc.constantFrom('int' as const, 'real' as const).chain((mode) => fc.tuple(several(mode), fc.constant(mode))); // prettier-ignore
     await fc.assert(
       fc.asyncProperty(either, async ([all, mode]) => law(all, mode)),
       runs(on.runs(30)),
     );
-    expect(nonzero).toBe(0); // the products are the same, and so are their sums, term by term
   });
 
   it('P10, the negative control: (Σ B)(Σ A) is another matrix than Σ B A', async () => {
@@ -197,6 +198,11 @@ onEveryBackend((on) => {
         kinds.map(async ({ rslora, init, r }, i) => {
           const plan = planLora(base, { r, alpha: 3, rslora, init });
           const adapter = await createAdapter(plan, { key: key(seed + i) });
+          for (const { B } of adapter.branches.values())
+            on.backend.write(
+              B.view.buffer,
+              Float32Array.from({ length: B.size }, (_, j) => ((j + seed) % 7) - 3),
+            ); // not zero, as after training
           return { adapter, weight: [1, -0.5][i]! };
         }),
       );
@@ -222,7 +228,7 @@ onEveryBackend((on) => {
     };
     interface Kind { rslora: boolean; init: 'kaiming' | 'gaussian' | 'pissa' | 'olora'; r: number } // prettier-ignore
     const kind: fc.Arbitrary<Kind> = fc.record({ rslora: fc.boolean(), init: fc.constantFrom('kaiming', 'gaussian', 'pissa', 'olora'), r: fc.integer({ min: 1, max: 3 }) }); // prettier-ignore
-    const bases = several('real', { forms: ['linear'], whole: true }).filter(({ W }) => Math.min(W.rows, W.columns) >= 3); // prettier-ignore
+    const bases = several('real', { forms: ['linear'], whole: true, smallest: 3 });
     await fc.assert(fc.asyncProperty(bases, fc.tuple(kind, kind), fc.nat(99), law), runs(on.runs(16)));
   });
 });
@@ -245,4 +251,3 @@ it('P9: what is no sum is refused by name, and nothing is made', async () => {
   for (const r of [0, 1.5, NaN]) expect(await failure(() => compressAdapter(plain, r))).toBe(`compressAdapter: r is ${r}; the rank is an integer from 1`); // prettier-ignore
   expect(backend.memory().buffers).toBe(buffers);
 });
-void deltaOfMember;

@@ -1,5 +1,5 @@
 /** One linear map or table with several adapters, drawn at random, on the host and on a backend. */
-import { fromHost, type Tensor } from '@bax/core';
+import type { Tensor } from '@bax/core';
 import {
   type Adapter, adapterFrom, type Context, Conv1D, Embedding, linalg, Linear, LoraModel, type Lookup, type Matrix, Module, type OutputSlice, planLora, type Projection,
 } from '@bax/nn'; // prettier-ignore
@@ -39,14 +39,21 @@ export interface SeveralOptions {
   readonly whole?: boolean;
   /** All of one rank. Default false. */
   readonly sameRank?: boolean;
-  /** The largest size. Default 10. */
+  /** The smallest and the largest size. Default 1 and 10. */
+  readonly smallest?: number;
   readonly size?: number;
 }
 
 /** One to four adapters of ranks, scales and weights of their own, on slices and on the whole of one layer, overlapping. */
 export const several = (mode: Mode, options: SeveralOptions = {}): fc.Arbitrary<Several> =>
   fc.gen().map((g) => {
-    const { forms = ['linear', 'conv1d', 'embedding'], least = 1, whole = false, size = 10 } = options;
+    const {
+      forms = ['linear', 'conv1d', 'embedding'],
+      least = 1,
+      whole = false,
+      smallest = 1,
+      size = 10,
+    } = options;
     const integer = (min: number, max: number): number => g(fc.integer, { min, max });
     const pick = <T>(list: readonly T[]): T => list[integer(0, list.length - 1)]!;
     const values = (n: number, most: number): number[] =>
@@ -54,8 +61,8 @@ export const several = (mode: Mode, options: SeveralOptions = {}): fc.Arbitrary<
     const draw = (rows: number, columns: number, most: number): Matrix =>
       matrix(rows, columns, values(rows * columns, most));
     const form = pick(forms);
-    const [k, cut] = [integer(1, size), form !== 'embedding' && integer(0, 2) > 0];
-    const lengths = [0, 1, 2].map(() => integer(1, Math.ceil(size / 3)));
+    const [k, cut] = [integer(smallest, size), form !== 'embedding' && integer(0, 2) > 0];
+    const lengths = [0, 1, 2].map(() => integer(Math.ceil(smallest / 3), Math.ceil(size / 3)));
     const out = lengths.reduce((a, b) => a + b);
     const slices: Record<string, OutputSlice> = {};
     if (cut) ['q', 'k', 'v'].forEach((name, i) => (slices[name] = { start: lengths.slice(0, i).reduce((a, b) => a + b, 0), length: lengths[i]! })); // prettier-ignore
@@ -118,12 +125,6 @@ export function singleOf({ form, W, bias, slices }: Pick<Several, 'form' | 'W' |
   const layer = form === 'conv1d' ? new Conv1D(put(turned(W), on), b) : new Linear(put(W, on), b);
   return new Single(Object.assign(layer, { slices }));
 } // prettier-ignore
-
-/** x as the layer takes it: ids for an embedding. */
-export const inputOf = ({ form, x }: Several, on: On): Tensor =>
-  form === 'embedding'
-    ? fromHost(Int32Array.from({ length: x.rows }, (_, i) => x.data.subarray(i * x.columns, (i + 1) * x.columns).indexOf(1)), [x.rows], 'i32', on) // prettier-ignore
-    : put(x, on);
 
 /** One of the adapters, on its own. */
 export function adapterOf({ r, alpha, parts }: Member, base: Single, on: On): Adapter {
