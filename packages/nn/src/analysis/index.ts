@@ -10,6 +10,7 @@ export {
   matricesOf,
   similaritiesOf,
   spectraOf,
+  type Adapted,
   type AdapterMatrices,
 } from './of-adapter.ts';
 export {
@@ -32,7 +33,7 @@ export {
 } from './count.ts';
 export { hollowBackend, hollowGpt2, type HollowOptions } from './hollow.ts';
 export { paperCounts, type PaperCount } from './paper-counts.ts';
-export { judge, type Agreement, type Judged, type Printed } from './printed.ts';
+export { judge, type Agreement, type Judged, type PaperTable, type Printed } from './printed.ts';
 export {
   measureMemory,
   planMemory,

@@ -1,6 +1,6 @@
 /** The trainable parameters that the LoRA paper prints, beside what its formulas give. https://arxiv.org/abs/2106.09685v2 */
 import { countLora } from './count.ts';
-import { judge, showJudged, type Judged } from './printed.ts';
+import { judge, showJudged, type Judged, type PaperTable } from './printed.ts';
 import { table } from './table.ts';
 
 export interface PaperCount {
@@ -63,9 +63,9 @@ const full = (of: Model, positions: number, prints: Prints, note?: string): Pape
 const adapter = (r: number, text: string): PaperCount =>
   row('Adapter', gpt3, 'Adapter^H', r, 2 * gpt3.layers * (2 * gpt3.width * r + r + gpt3.width), [[text, 'Table 15']]); // prettier-ignore
 
-/** What the paper counts as trained, row by row. `String(paperCounts)` is a table for people. */
-export const paperCounts: readonly PaperCount[] = Object.assign(
-  [
+/** What the paper counts as trained, row by row. */
+export const paperCounts: PaperTable<PaperCount> = {
+  rows: [
     lora(robertaBase, 'q, v', 8, [['0.3M', 'Table 2']]),
     lora(robertaLarge, 'q, v', 8, [['0.8M', 'Table 2']]),
     lora(debertaXxl, 'q, v', 8, [['4.7M', 'Table 2']], 'Table 10 says r = 8; 4.7M is the count of r = 16, which the released scripts have'), // prettier-ignore
@@ -97,13 +97,13 @@ export const paperCounts: readonly PaperCount[] = Object.assign(
     adapter(16, '77.9M'),
     adapter(64, '304.4M'),
     row('PrefixEmbed', gpt3, 'tokens', 264, 264 * gpt3.width, [['3.2M', 'Table 15']], 'd (l_p + l_i)'),
-    row('PrefixLayer', gpt3, 'tokens', 16, 16 * gpt3.layers * gpt3.width, [['20.2M', 'Table 15']], 'L d (l_p + l_i), which does not give it'), // prettier-ignore
+    row('PrefixLayer', gpt3, 'tokens', 16, 16 * gpt3.layers * gpt3.width, [['20.2M', 'Table 15']], 'L d (l_p + l_i)'), // prettier-ignore
   ],
-  { toString: show },
-);
+  toString: show,
+};
 
-function show(this: readonly PaperCount[]): string {
-  const cells = this.map(({ method, model, what, r, count, printed, note }) => [
+function show(): string {
+  const cells = paperCounts.rows.map(({ method, model, what, r, count, printed, note }) => [
     method, model, what, r === undefined ? '' : `r = ${r}`, count.toLocaleString('en'), printed.map(showJudged).join(', ') + (note ? `; ${note}` : ''),
   ]); // prettier-ignore
   return table(cells, [4]);

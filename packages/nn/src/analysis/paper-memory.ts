@@ -1,6 +1,6 @@
 /** GPT-3's memory as the LoRA paper has it (§4.2), worked out line by line. https://arxiv.org/abs/2106.09685v2 */
 import { countLora } from './count.ts';
-import { judge, showJudged, type Judged } from './printed.ts';
+import { judge, showJudged, type Judged, type PaperTable } from './printed.ts';
 import { showBytes, table } from './table.ts';
 
 export interface PaperMemoryLine {
@@ -36,13 +36,13 @@ const line = (
   ...(note !== undefined && { note }),
 });
 
-/** Bytes of training GPT-3, full and with LoRA, beside what the paper prints. `String(paperMemory)` is a table for people. */
-export const paperMemory: readonly PaperMemoryLine[] = Object.assign(
-  [
+/** Bytes of training GPT-3, full and with LoRA, beside what the paper prints. */
+export const paperMemory: PaperTable<PaperMemoryLine> = {
+  rows: [
     line('weights in fp16', '2 N', 2 * N, 'bytes', ['350 GB', STORING], 'N = 175,255.8M, as Table 4 prints it'),
     line("Adam's two moments in fp16", '4 N', 4 * N, 'bytes'),
-    line('weights and moments', '6 N', 6 * N, 'bytes', ['1.2 TB', TRAINING], 'the paper does not itemise its 1.2 TB'),
-    line('with gradients in fp16', '8 N', 8 * N, 'bytes', ['1.2 TB', TRAINING], 'between this and the line before it; no sum of such parts gives it'),
+    line('weights and moments', '6 N', 6 * N, 'bytes', ['1.2 TB', TRAINING], 'the paper does not itemise its 1.2 TB; it lies between this line and the next'),
+    line('with gradients in fp16', '8 N', 8 * N, 'bytes', ['1.2 TB', TRAINING]),
     line('in mixed precision', '16 N', 16 * N, 'bytes', ['1.2 TB', TRAINING], 'weights and gradients in fp16, weights and both moments in fp32'),
     line('with LoRA, r = 4 on q and v', '2 N + 8 n', 2 * N + 8 * n, 'bytes', ['350 GB', TRAINING], `n = ${n.toLocaleString('en')}; all of its own in fp16; activations, which the paper does not mention, are left out above, too`),
     line("LoRA's own part of that", '8 n', 8 * n, 'bytes'),
@@ -54,11 +54,11 @@ export const paperMemory: readonly PaperMemoryLine[] = Object.assign(
     line('a hundred tasks with LoRA', '2 N + 100 · 2 n', 2 * N + 200 * n, 'bytes', ['354 GB', '§4.2']),
     line('a hundred tasks without', '100 · 2 N', 200 * N, 'bytes', ['35 TB', '§4.2']),
   ],
-  { toString: show },
-); // prettier-ignore
+  toString: show,
+}; // prettier-ignore
 
-function show(this: readonly PaperMemoryLine[]): string {
-  const cells = this.map(({ what, how, value, unit, printed, note }) => [
+function show(): string {
+  const cells = paperMemory.rows.map(({ what, how, value, unit, printed, note }) => [
     what,
     how,
     unit === 'bytes' ? showBytes(value) : `${value.toPrecision(4)} x`,
