@@ -179,7 +179,8 @@ const madeOf = ({ r, s, targets, seed }: Spec, { base, on }: Real): Adapter => {
     },
   });
 };
-const named = fc.constantFrom('a', 'b', 'c');
+const NAMES = ['a', 'b', 'c'] as const;
+const named = fc.constantFrom(...NAMES);
 const weight = fc.constantFrom(1, 2, 0.5, -1, 0);
 
 const commands = (): fc.Arbitrary<fc.AsyncCommand<Oracle, Real>>[] => [
@@ -329,13 +330,24 @@ onEveryBackend((on) => {
         real: { on, base, lora: new LoraModel(base), bits, files: new Map(), merged: [] },
       }; // prettier-ignore
     };
-    const law = async (all: Iterable<fc.AsyncCommand<Oracle, Real>>): Promise<void> => {
+    // three to begin with, so that most of what is drawn can be done
+    const law = async (specs: readonly Spec[], all: Iterable<fc.AsyncCommand<Oracle, Real>>): Promise<void> => {
       const set = await setUp();
+      specs.forEach((one, i) => {
+        set.real.lora.add(NAMES[i]!, madeOf(one, set.real));
+        set.model.adapters.set(NAMES[i]!, { s: one.s, branches: branchesOf(one) });
+      });
+      set.real.lora.activate({ a: 1, b: 2 });
+      set.model.active = new Map([['a', 1], ['b', 2]]);
       await fc.asyncModelRun(() => set, all);
       for (const t of [...set.real.base.parameters(), ...[...set.real.lora.adapters.values()].flatMap((a) => [...a.tensors().values()])]) t.dispose(); // prettier-ignore
     };
     await fc.assert(
-      fc.asyncProperty(fc.commands(commands(), { maxCommands: 25, size: 'max' }), law),
+      fc.asyncProperty(
+        fc.array(spec, { minLength: 3, maxLength: 3 }),
+        fc.commands(commands(), { maxCommands: 16, size: 'max' }),
+        law,
+      ),
       runs(on.runs(60)),
     );
   });
