@@ -21,6 +21,8 @@ export class LoraModel<M extends Module> {
   /** The model it was made of, untouched. */
   readonly base: M;
   #layers = new Map<string, LoraLinear | LoraEmbedding>();
+  /** Where the model has a parameter of some adapter in place of the base's. */
+  #replaced = new Set<string>();
   readonly #state: AdapterState = { enabled: true, active: new Map(), adapters: new Map() };
 
   /** @throws if the model has adapters already. */
@@ -180,21 +182,17 @@ export class LoraModel<M extends Module> {
   /** Puts what the active adapters train whole in the place of the base's. */
   #putFull(): void {
     const own = new Map(parametersAt(this.base));
-    const replaced = new Set<string>();
-    const wanted = new Map<string, Tensor>();
-    for (const adapter of this.adapters.values())
-      for (const path of adapter.full.keys()) wanted.set(path, own.get(path)!);
-    if (this.enabled)
-      for (const name of this.active.keys())
-        for (const [path, t] of this.adapters.get(name)!.full) {
-          wanted.set(path, t);
-          replaced.add(path);
-        }
+    const wanted = new Map([...this.#replaced].map((path) => [path, own.get(path)!]));
+    const whole = this.enabled
+      ? [...this.active.keys()].flatMap((name) => [...this.adapters.get(name)!.full])
+      : [];
+    for (const [path, t] of whole) wanted.set(path, t);
+    this.#replaced = new Set(whole.map(([path]) => path));
     for (const [path, t] of wanted) {
       const [owner, last] = [path.slice(0, path.lastIndexOf('.')), path.slice(path.lastIndexOf('.') + 1)];
       put(this.model, this.#layers.has(owner) ? `${owner}.base.${last}` : path, t);
     }
-    const apart = ([name, other]: [string, string]): boolean => replaced.has(name) || replaced.has(other);
+    const apart = ([name, other]: [string, string]): boolean => this.#replaced.has(name) || this.#replaced.has(other);
     this.model.tied = Object.fromEntries(Object.entries(this.base.tied).filter((pair) => !apart(pair)));
   }
 }

@@ -62,6 +62,15 @@ export async function mergeLora<M extends Module>(
   const dispose = (): void => {
     for (const t of made) t.dispose();
   };
+  const copies = new Map<Tensor, Tensor>();
+  /** Of what is trained whole: training goes on, and merging has ended. */
+  const own = (t: Tensor): Tensor | undefined => {
+    if (whole.has(t) && !copies.has(t)) {
+      copies.set(t, noGrad(() => keep(copy(t))));
+      made.push(copies.get(t)!);
+    }
+    return copies.get(t);
+  };
   const merged = new Map<string, Adaptable>();
   const reports: MergedLayer[] = [];
   let model: M;
@@ -72,17 +81,13 @@ export async function mergeLora<M extends Module>(
       merged.set(path, plain);
     }
     for (const [path, layer] of layers) reports.push(await measure(path, layer, merged.get(path)!));
-    for (const [path, layer] of lora.layers) if (!merged.has(path)) merged.set(path, layer.base); // of no active adapter
-    const tensor = (t: Tensor): Tensor | undefined => {
-      if (!whole.has(t)) return undefined;
-      made.push(noGrad(() => keep(copy(t))));
-      return made.at(-1);
-    };
-    const module = (_: Module, path: string): Module | undefined => {
-      const plain = merged.get(path);
-      return plain && transform(plain, { tensor }); // its bias may be the adapter's
-    };
-    model = transform(adapted, { module, tensor });
+    const plain = new Map(
+      [...lora.layers].map(([path, { base: inactive }]) => [
+        path,
+        transform<Adaptable>(merged.get(path) ?? inactive, { tensor: own }),
+      ]),
+    );
+    model = transform(adapted, { module: (_, path) => plain.get(path), tensor: own });
   } catch (error) {
     dispose();
     throw error;
