@@ -9,6 +9,7 @@ export * from './conformance/index.ts';
 export { CheckError, KinkError, type Place } from './errors.ts';
 export * from './gradcheck.ts';
 export * from './layout.ts';
+export * from './lora-configs.ts';
 export { checkOp, type FunctionOptions, type OpOptions, type OpReport, opLaws } from './op/check-op.ts';
 export type { Domain, TensorFunction } from './op/function-op.ts';
 export { type Bench, opCheck, type OpLaw } from './op/law.ts';
@@ -21,4 +22,6 @@ export {
   type Report,
   type RunOptions,
 } from './run.ts';
+export * from './operations.ts';
+export * from './tensors.ts';
 export * from './values.ts';
