@@ -62,21 +62,21 @@ const contender = (engine: Engine, way: Way, size: GptSize, atLeast: number): Co
   name: way.name,
   async open() {
     const backend = await engine.open();
-    const { run } = openTrainer(backend, way, size);
+    const { run } = await openTrainer(backend, way, size);
     await timed(run, atLeast);
     return { run: () => timed(run, atLeast), close: () => backend.close?.() };
   },
 });
 
 /** A trainer on a model of its own, alone on its backend. */
-export function openTrainer(backend: Backend, { lora }: Way, size: GptSize): Trainer {
+export async function openTrainer(backend: Backend, { lora }: Way, size: GptSize): Promise<Trainer> {
   const base = openGpt(size, backend);
-  const [model, params]: [Gpt2, Tensor[]] = lora ? adapted(base, lora) : [base, base.parameters()];
+  const [model, params]: [Gpt2, Tensor[]] = lora ? await adapted(base, lora) : [base, base.parameters()];
   return trainer(model, params, size, backend);
 }
 
-function adapted(base: Gpt2, config: LoraConfig): [Gpt2, Tensor[]] {
-  const lora = attachLora(base, planLora(base, config), { key: key(1) });
+async function adapted(base: Gpt2, config: LoraConfig): Promise<[Gpt2, Tensor[]]> {
+  const lora = await attachLora(base, planLora(base, config), { key: key(1) });
   return [lora.model, [...lora.parameters().values()]];
 }
 
@@ -94,7 +94,7 @@ interface Ledger {
 
 async function measure(engine: Engine, way: Way, size: GptSize): Promise<Ledger> {
   const backend = await engine.open();
-  const { step, optimizer } = openTrainer(backend, way, size);
+  const { step, optimizer } = await openTrainer(backend, way, size);
   const before = backend.memory().live; // weights, adapter and state
   let after = before;
   const { result: loss, flops } = countFlops(() =>

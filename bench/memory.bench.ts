@@ -16,7 +16,7 @@ export const run: Suite = async () => {
 
 async function watch(engine: Engine, way: Way): Promise<Row> {
   const backend = await engine.open();
-  const { step } = openTrainer(backend, way, TINY);
+  const { step } = await openTrainer(backend, way, TINY);
   // Nothing is awaited in between: the garbage collector's net under scopes and grad() gets no turn to help.
   const live = Array.from({ length: STEPS }, () => {
     step().dispose();

@@ -55,7 +55,7 @@ const contender = (
     const backend = await engine.open();
     let op = '';
     const labelled: Backend = { ...backend, label: (name) => void (op = name) };
-    const trainer = openTrainer(labelled, way, size);
+    const trainer = await openTrainer(labelled, way, size);
     const seen = (pass: string): void => void (pass === 'backward' && (op = 'AdamW'));
     await timed(trainer.run, 5 * atLeast); // until the host's code is compiled, too
     const profile = (): Profile => {

@@ -16,7 +16,7 @@ export const run: Suite = async ({ rounds, quick }) => {
     for (const way of ['full', 'LoRA on q, v'] as const) {
       const backend = await engine.open();
       const model = openGpt(size, backend);
-      const lora = attachLora(model, planLora(model, { targets: ['q', 'v'], r: 8, alpha: 16 }), {
+      const lora = await attachLora(model, planLora(model, { targets: ['q', 'v'], r: 8, alpha: 16 }), {
         key: key(1),
       });
       const { run: step, step: enqueue } =

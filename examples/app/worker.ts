@@ -75,7 +75,7 @@ serve({
     const { r, alpha, lr, batch } = TRAINING;
     const context = Math.min(TRAINING.context, model.config.n_positions, tokens.length - 1);
     // Without an adapter a new one, which changes nothing yet; else the one in use learns more.
-    lora ??= attachLora(model, planLora(model, { r, alpha }), { key: key(1) });
+    lora ??= await attachLora(model, planLora(model, { r, alpha }), { key: key(1) });
     const { model: adapted } = lora;
     const optimizer = adamW(lora.parameters(), { lr, weightDecay: 0 });
     try {

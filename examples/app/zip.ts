@@ -1,3 +1,5 @@
+import { crc32 } from 'bax';
+
 /** A field of a ZIP record: its value and its bytes, little-endian. */
 type Field = readonly [value: number, bytes: 2 | 4];
 
@@ -37,13 +39,4 @@ function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
     at += part.byteLength;
   }
   return all;
-}
-
-function crc32(bytes: Uint8Array): number {
-  let crc = -1;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  return ~crc >>> 0;
 }

@@ -66,7 +66,7 @@ async function main(options: Options): Promise<void> {
     throw new BaxError(
       `${corpus.name}: ${learn.length} tokens to learn from and ${held.length} held out; both must be longer than a window of ${context}. Give a longer text or a smaller --context`,
     );
-  const lora = attachLora(model, plan, { key: key(options.seed) });
+  const lora = await attachLora(model, plan, { key: key(options.seed) });
   const out = await openFolder(options.out, { create: true });
   const adapter = join(options.out, 'adapter');
   const save = async (steps: number): Promise<SavedAdapter> => {

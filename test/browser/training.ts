@@ -1,8 +1,8 @@
 /** A short training run: the same program on any backend, in Node, in a page and in its worker. */
 import { type Backend, fromHost, key, noGrad, type Tensor } from '@bax/core';
 import {
-  adamW, attachLora, castModule, createGpt2, generate, type Gpt2, gpt2Config, loadCheckpoint, type LoraModel, memoryFolder,
-  type Optimizer, planLora, randomWindows, saveCheckpoint, train,
+  adamW, attachLora, castModule, type CheckpointOptions, createGpt2, generate, type Gpt2, gpt2Config, type LoraModel, opfsFolder, type Optimizer,
+  planLora, randomWindows, train,
 } from '@bax/nn'; // prettier-ignore
 import { GpuError, type WebGpuBackend } from '@bax/webgpu';
 
@@ -16,7 +16,7 @@ interface Run {
   readonly optimizer: Optimizer;
   readonly ids: Tensor;
 }
-function start(backend: Backend): Run {
+async function start(backend: Backend): Promise<Run> {
   const model = createGpt2(
     gpt2Config({
       n_layer: 2, n_embd: 16, n_head: 2, vocab_size: 13, n_positions: 16, initializer_range: 0.2,
@@ -25,21 +25,20 @@ function start(backend: Backend): Run {
     { key: key(3), backend },
   ); // prettier-ignore
   const plan = planLora(model, { r: 4, alpha: 8, targets: ['c_attn', 'c_proj', 'c_fc'], dropout: 0.05 });
-  const lora = attachLora(model, plan, { key: key(5) });
+  const lora = await attachLora(model, plan, { key: key(5) });
   const optimizer = adamW(lora.parameters(), { lr: 0.03, weightDecay: 0 });
   return { lora, optimizer, ids: fromHost(Int32Array.from(PROMPT), [1, PROMPT.length], 'i32', { backend }) };
 }
 interface Way {
   readonly steps: number;
-  readonly startStep?: number;
-  readonly onStep?: (step: number) => Promise<void>;
+  readonly checkpoints?: CheckpointOptions;
   /** Called between a step's forward pass and its backward. */
   readonly amid?: (step: number) => void;
 }
 async function learn(
   backend: Backend,
   { lora, optimizer }: Run,
-  { steps, startStep = 0, onStep, amid }: Way,
+  { steps, checkpoints, amid }: Way,
 ): Promise<number[]> {
   const { losses } = await train({
     batches: (step) => randomWindows(TEXT, step, { context: 12, batch: 2, backend }),
@@ -51,8 +50,7 @@ async function learn(
     optimizer,
     clip: 1,
     steps,
-    startStep,
-    onStep: async ({ step }) => onStep?.(step),
+    ...(checkpoints ? { checkpoints } : {}),
   });
   return losses;
 }
@@ -71,7 +69,7 @@ export interface Training {
 }
 
 export async function training(backend: Backend): Promise<Training> {
-  const run = start(backend);
+  const run = await start(backend);
   const losses = await learn(backend, run, { steps: STEPS });
   const { model, report } = await run.lora.merge();
   const factors: Record<string, readonly number[]> = {};
@@ -93,7 +91,7 @@ const logits = async (model: Gpt2, ids: Tensor): Promise<number[]> => [
 
 /** The logits in f64 of a model that was trained elsewhere. */
 export async function exactLogits(backend: Backend, factors: Training['factors']): Promise<number[]> {
-  const { lora, ids } = start(backend);
+  const { lora, ids } = await start(backend);
   for (const [name, { view }] of lora.parameters())
     backend.write(view.buffer, Float32Array.from(factors[name]), view.offset);
   return logits(castModule(lora.model, 'f64'), ids);
@@ -102,49 +100,43 @@ export async function exactLogits(backend: Backend, factors: Training['factors']
 export interface Survival {
   /** The losses of a run of which nothing was lost. */
   readonly straight: readonly number[];
-  /** Those until the device was lost, and those after. */
-  readonly before: readonly number[];
-  readonly after: readonly number[];
+  /** Those of the run that lost its device, and the steps that it had made by then. */
+  readonly resumed: readonly number[];
+  readonly kept: number;
+  /** What lies in the folder at the end. */
+  readonly files: readonly string[];
   readonly fault: string;
   readonly message: string;
   /** What `backend.lost` resolved with. */
   readonly told: string;
 }
 
-/** Loses the device in the middle of step 3 of 6, and goes on from a checkpoint on another. */
+/** In a page: loses the device in the middle of step 4 of 6, and goes on from a checkpoint on another. */
 export async function survival(open: () => Promise<WebGpuBackend>): Promise<Survival> {
   const steps = 6;
   const straight = await open();
-  const losses = await learn(straight, start(straight), { steps });
+  const losses = await learn(straight, await start(straight), { steps });
   straight.close();
 
-  const [folder, settings] = [memoryFolder(), 'one'];
+  const folder = await opfsFolder('checkpoints/survival', { create: true });
+  let kept = 0;
+  const checkpoints = { folder, every: 1, onResume: (from: { steps: number }) => void (kept = from.steps) };
   const fragile = await open();
-  const run = start(fragile);
-  const before: number[] = [];
-  const fault = await learn(fragile, run, {
-    steps,
-    amid: (step) => step === 3 && fragile.device.destroy(),
-    async onStep(step) {
-      before.push(losses[step]);
-      const state = { step: step + 1, losses: losses.slice(0, step + 1), seconds: 0, settings };
-      await saveCheckpoint(folder, run.lora.parameters(), run.optimizer, state);
-    },
-  }).then(
+  const amid = (step: number): void => void (step === 3 && fragile.device.destroy());
+  const fault = await learn(fragile, await start(fragile), { steps, amid, checkpoints }).then(
     () => undefined,
     (error: unknown) => error,
   );
   const told = await fragile.lost;
 
   const fresh = await open();
-  const again = start(fresh);
-  const state = await loadCheckpoint(folder, again.lora.parameters(), again.optimizer, settings);
-  const after = await learn(fresh, again, { steps, startStep: state?.step ?? 0 });
+  const resumed = await learn(fresh, await start(fresh), { steps, checkpoints });
   fresh.close();
   return {
     straight: losses,
-    before,
-    after,
+    resumed,
+    kept,
+    files: await folder.list(),
     fault: fault instanceof GpuError ? fault.fault : 'none',
     message: String(fault),
     told: told.message,

@@ -61,16 +61,21 @@ async function expectTraining(page: Training): Promise<void> {
   expect(page.written).toEqual(node.written);
 }
 
-it('a device that is lost says so, and a run goes on from a checkpoint', { timeout: 120_000 }, async () => {
-  const { result, error } = await suite.open('strictest', 'survival', { backend });
-  expect(error).toBeUndefined();
-  const { straight, before, after, fault, message, told } = result!;
-  expect(fault).toBe('lost');
-  expect(message).toMatch(/^BaxError: webgpu: the device is lost: it was closed; open another and go on from a checkpoint\n {2}in [^]*$/); // prettier-ignore
-  expect(message).toBe(`BaxError: ${told}`);
-  expect(before).toEqual(straight.slice(0, 3));
-  expect(after).toEqual(straight.slice(3));
-});
+it(
+  'a device that is lost says so, and a run goes on from its checkpoint in the private file system',
+  { timeout: 120_000 },
+  async () => {
+    const { result, error } = await suite.open('strictest', 'survival', { backend });
+    expect(error).toBeUndefined();
+    const { straight, resumed, kept, files, fault, message, told } = result!;
+    expect(fault).toBe('lost');
+    expect(message).toMatch(/^BaxError: webgpu: the device is lost: it was closed; open another and go on from a checkpoint\n {2}in [^]*$/); // prettier-ignore
+    expect(message).toBe(`BaxError: ${told}`);
+    expect(kept).toBe(3);
+    expect(resumed).toEqual(straight);
+    expect(files).toEqual(['checkpoint-5.safetensors', 'checkpoint-6.safetensors']);
+  },
+);
 
 describe('where there is none', () => {
   const why = async (outcome: Promise<Outcome>): Promise<string | undefined> => (await outcome).error;

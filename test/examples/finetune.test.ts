@@ -91,7 +91,7 @@ describe('a whole run', () => {
     expect([...lora.parameters().keys()]).toEqual(
       [0, 1].flatMap((i) => ['q.A', 'q.B', 'v.A', 'v.B'].map((name) => `transformer.h.${i}.attn.c_attn.${name}`)), // prettier-ignore
     );
-    expect(lora.plan.config).toMatchObject({ r: 8, alpha: 16 }); // PEFT's view of two slices: both summed
+    expect(lora.adapter().config).toMatchObject({ r: 8, alpha: 16 }); // PEFT's view of two slices: both summed
     const before = await modelHashes(model);
     const after = await modelHashes(await load(at('slices/merged')));
     expect(Object.keys(before).filter((name) => before[name] !== after[name])).toEqual(
@@ -243,7 +243,7 @@ describe('a loss that is not finite names its step, and what was kept', () => {
       const [last, kept] = ends[i].stderr.trimEnd().split('\n').slice(-2);
       expect(ends[i].code).toBe(1);
       expect(last).toMatch(
-        new RegExp(`^bax: train: the loss is NaN at step ${step}, which was not applied: `),
+        new RegExp(`^bax: train: the loss is NaN at step ${step + 1} of 40, which was not applied: `),
       );
       expect(kept).toBe(
         i === 0

@@ -24,7 +24,7 @@ async function learn(backend: Backend): Promise<Learned> {
   const folder = await openFolder(`${ROOT}/examples/finetune/base`);
   const [model, tokenizer] = [await loadGpt2(folder), await loadTokenizer(folder)];
   const plan = planLora(model, { targets: 'all-linear', r: 8, alpha: 16, dropout: 0.05 });
-  const lora = attachLora(model, plan, { key: key(1) });
+  const lora = await attachLora(model, plan, { key: key(1) });
   const tokens = tokenizer.encode('Call me Ishmael. Some years ago, never mind how long precisely, the whale swam on. '.repeat(20)); // prettier-ignore
   const losses: number[] = [];
   await train({

@@ -25,17 +25,29 @@ def load(folder: Path) -> tuple[torch.nn.Module, list[str]]:
     return model.eval(), [f"{kind}: {keys}" for kind, keys in info.items() if keys]
 
 
-def compare(model: torch.nn.Module, expected: dict[str, torch.Tensor], tolerance: float, complaints: list[str]) -> int:
-    """Print the verdict; the exit code."""
+def differs(
+    model: torch.nn.Module,
+    ids: torch.Tensor,
+    logits: torch.Tensor,
+    tolerance: float,
+    complaints: list[str],
+    title: str = "",
+) -> None:
+    """Print the largest difference of the model's logits; complain if it is too large."""
     with torch.no_grad():
-        logits = model(expected["ids"].long()).logits
-    if logits.shape != expected["logits"].shape:
-        complaints.append(f"logits are {list(logits.shape)}, expected {list(expected['logits'].shape)}")
-    else:
-        difference = (logits - expected["logits"].double()).abs().max().item()
-        print(f"max |difference|: {difference:.3e}  (tolerance {tolerance:g}, max |logit| {logits.abs().max():.3g})")
-        if not difference <= tolerance:  # NaN fails too
-            complaints.append("the logits differ")
+        out = model(ids.long())
+    found = out if isinstance(out, torch.Tensor) else out.logits
+    if found.shape != logits.shape:
+        complaints.append(f"{title}logits are {list(found.shape)}, expected {list(logits.shape)}")
+        return
+    difference = (found - logits.double()).abs().max().item()
+    print(f"{title}max |difference|: {difference:.3e}  (tolerance {tolerance:g}, max |logit| {found.abs().max():.3g})")
+    if not difference <= tolerance:  # NaN fails too
+        complaints.append(f"{title}the logits differ")
+
+
+def verdict(complaints: list[str]) -> int:
+    """Print the verdict; the exit code."""
     for complaint in complaints:
         print(f"FAIL: {complaint}")
     if not complaints:
@@ -67,7 +79,8 @@ def main() -> int:
     model, complaints = load(options.model)
     tensors = load_file(options.expected)
     check_tokenizer(options.model, options.expected, tensors.get("text_ids"), complaints)
-    return compare(model.double(), tensors, options.tolerance, complaints)
+    differs(model.double(), tensors["ids"], tensors["logits"], options.tolerance, complaints)
+    return verdict(complaints)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ let backend: WebGpuBackend;
 beforeAll(async () => setBackend((backend = await webgpu(anyAdapter))));
 afterAll(() => backend.close());
 
-function adapted(): LoraModel<ReturnType<typeof createGpt2>> {
+async function adapted(): Promise<LoraModel<ReturnType<typeof createGpt2>>> {
   const model = createGpt2(config, { key: key(1) });
   return attachLora(model, planLora(model, { targets: ['c_attn', 'c_proj', 'c_fc'], r: 4, alpha: 8 }), {
     key: key(2),
@@ -34,7 +34,7 @@ function adapted(): LoraModel<ReturnType<typeof createGpt2>> {
 
 /** What each step made on the device. */
 async function counted(steps: number): Promise<Counts[]> {
-  const lora = adapted();
+  const lora = await adapted();
   const seen: Counts[] = [backend.counts()];
   await train({
     batches: (step) => randomWindows(TOKENS, step, { context: 16, batch: 2, seed: 1 }),
@@ -115,7 +115,7 @@ it('ten thousand training steps hold live, pooled and peak memory constant', asy
 it('warmUp compiles what a step needs', async () => {
   const fresh = await webgpu(anyAdapter);
   setBackend(fresh);
-  const lora = adapted();
+  const lora = await adapted();
   const [ids, targets] = [0, 1].map(() =>
     fromHost(
       Int32Array.from({ length: 16 }, (_, i) => i),

@@ -1,7 +1,7 @@
 /** What fails on the device rejects the next read with a typed error that names the call; nothing is half-done. */
 import { key, matmul, mean, setBackend, tensor, within } from '@bax/core';
 import {
-  adamW, createGpt2, gpt2Config, loadCheckpoint, memoryFolder, randomWindows, saveCheckpoint, train, type WritableFolder,
+  adamW, createGpt2, gpt2Config, memoryFolder, randomWindows, train, type WritableFolder,
 } from '@bax/nn'; // prettier-ignore
 import { GpuError, webgpu, type WebGpuBackend } from '@bax/webgpu';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -59,29 +59,17 @@ describe('a lost device', () => {
   async function run(folder: WritableFolder, lose = Infinity): Promise<{ weights: number[]; began: number }> {
     const model = createGpt2(config, { key: key(1) });
     const own = model.namedParameters();
-    const optimizer = adamW(own, { lr: 0.01 });
-    const state = await loadCheckpoint(folder, own, optimizer, 'run');
-    const began = state?.step ?? 0;
-    const losses = [...(state?.losses ?? [])];
+    let [began, step] = [0, 0];
     await train({
-      batches: (step) => randomWindows(tokens, step, { context: 8, batch: 2, seed: 1 }),
+      batches: (index) => randomWindows(tokens, (step = index), { context: 8, batch: 2, seed: 1 }),
       loss: ({ ids, targets }, context) => {
         const loss = model.loss(ids, targets, context);
-        if (losses.length === lose) backend.device.destroy();
+        if (step === lose) backend.device.destroy();
         return loss;
       },
-      optimizer,
+      optimizer: adamW(own, { lr: 0.01 }),
       steps,
-      startStep: began,
-      onStep: async ({ loss }) => {
-        losses.push(loss);
-        await saveCheckpoint(folder, own, optimizer, {
-          step: losses.length,
-          losses,
-          seconds: 0,
-          settings: 'run',
-        });
-      },
+      checkpoints: { folder, every: 1, onResume: (from) => (began = from.steps) },
     });
     const weights: number[] = [];
     for (const p of own.values()) weights.push(...(await p.data()));

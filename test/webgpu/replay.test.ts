@@ -21,11 +21,11 @@ const config = gpt2Config({
 }); // prettier-ignore
 
 /** Everything that a training step has: embeddings, dropout, LoRA, AdamW with a schedule. */
-function training(backend: Backend) {
+async function training(backend: Backend) {
   setBackend(backend);
   const model = createGpt2({ ...config, resid_pdrop: 0.1, embd_pdrop: 0.1 }, { key: key(1) });
   const plan = planLora(model, { targets: ['c_attn', 'c_fc'], r: 4, alpha: 8, dropout: 0.2 });
-  const lora = attachLora(model, plan, { key: key(2) });
+  const lora = await attachLora(model, plan, { key: key(2) });
   const [wte] = [...model.namedParameters()].find(([name]) => name.endsWith('wte.weight'))!.slice(1) as [
     Tensor,
   ];
@@ -60,7 +60,7 @@ async function after(
   backend: Backend,
   replayed: boolean,
 ): Promise<{ losses: number[]; params: number[][]; state: number[][]; optimizer: Optimizer }> {
-  const { params, optimizer, step, feed } = training(backend);
+  const { params, optimizer, step, feed } = await training(backend);
   const losses: number[] = [];
   feed(0);
   const replay = replayed ? record(backend, step) : undefined;
@@ -93,7 +93,7 @@ describe('a recorded training step', () => {
   });
 
   it('makes nothing, and no call of the step', async () => {
-    const { step, feed } = training(gpu);
+    const { step, feed } = await training(gpu);
     let calls = 0;
     feed(0);
     const replay = record(gpu, () => (calls++, step()));
@@ -384,7 +384,7 @@ it('steps are recorded one at a time, and not if they fail', async () => {
 describe('warmUp', () => {
   it('compiles what a step needs, and computes nothing', async () => {
     const fresh = await webgpu(anyAdapter);
-    const { params, step, feed } = training(fresh);
+    const { params, step, feed } = await training(fresh);
     feed(0);
     const before = await Promise.all(params.map(valuesOf));
     await fresh.warmUp(step);
@@ -394,7 +394,7 @@ describe('warmUp', () => {
     // The first real step, on constants that the dry run made, is that of a backend that was never warmed up.
     step().dispose();
     expect(fresh.counts().pipelines).toBe(pipelines);
-    const cold = training(gpu);
+    const cold = await training(gpu);
     cold.feed(0);
     cold.optimizer.step(
       cold.params.map((p) => zerosLike(p)),

@@ -20,7 +20,7 @@ const config = gpt2Config({
 async function trained(options: { replay: boolean; context: (step: number) => number; accumulate?: number }) {
   const model = createGpt2(config, { key: key(1) });
   const plan = planLora(model, { targets: ['c_attn', 'c_proj', 'c_fc'], r: 4, alpha: 8, dropout: 0.1 });
-  const lora = attachLora(model, plan, { key: key(2) });
+  const lora = await attachLora(model, plan, { key: key(2) });
   const optimizer = adamW(lora.parameters(), { lr: 0.01 });
   let calls = 0;
   const norms: number[] = [];
@@ -182,7 +182,7 @@ it('stops at a loss that is NaN with the parameters of the step before, and free
         steps: 5,
       }),
     );
-    await expect(run).rejects.toThrow('train: the loss is NaN at step 2');
+    await expect(run).rejects.toThrow('train: the loss is NaN at step 3 of 5');
     expect([...(await weight.data())]).toEqual([0, -1]);
     weight.dispose();
     live.push(fresh.memory().live);

@@ -36,7 +36,7 @@ export async function* generate(
     throw new BaxError(
       `generate: a prompt of ${prompt.length} tokens and ${maxNewTokens} new ones do not fit the model's context of ${context}; ask for at most ${Math.max(0, context - prompt.length)}`,
     );
-  const { backend } = model.transformer.wte.weight;
+  const { backend } = model;
   const cache = options.cache === false ? undefined : model.newCache(1, prompt.length + maxNewTokens);
   const seen = Array.from(prompt);
   const breathe = breather();

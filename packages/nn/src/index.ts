@@ -1,4 +1,6 @@
+export * from './analysis/index.ts';
 export * from './files/index.ts';
+export * from './fingerprint.ts';
 export * from './generate.ts';
 export * from './layers/attention.ts';
 export * from './layers/conv1d.ts';
@@ -7,6 +9,8 @@ export * from './layers/layer-norm.ts';
 export * from './layers/linear.ts';
 export * from './layers/mlp.ts';
 export * from './layers/rms-norm.ts';
+export * as linalg from './linalg/index.ts';
+export type { Matrix } from './linalg/index.ts';
 export * from './lora/index.ts';
 export * from './models/gpt2-config.ts';
 export * from './models/gpt2-folder.ts';

@@ -4,6 +4,11 @@ import { BaxError, cast, copy, isTensor, keep, noGrad, type DType, type Key, typ
 export interface Context {
   /** The random key of this step; each module folds its own path into it. */
   readonly key?: Key | undefined;
+  /**
+   * The adapter of each row of the batch (axis 0), null for the base alone. Without it every row goes through the active
+   * adapters.
+   */
+  readonly adapters?: readonly (string | null)[] | undefined;
 }
 
 /**
@@ -83,6 +88,14 @@ export abstract class Module {
   dispose(): void {
     for (const p of this.parameters()) p.dispose();
   }
+}
+
+/** Puts a module or a tensor at a path of the tree, in place of what is there. */
+export function put(root: Module, path: string, value: Module | Tensor): void {
+  const names = path.split('.');
+  const last = names.pop()!;
+  const owner = names.reduce((at: object, name) => (at as Record<string, object>)[name]!, root);
+  Object.assign(owner, { [last]: value });
 }
 
 /** What `transform` puts in place of a module or a tensor; undefined leaves it. */

@@ -29,7 +29,7 @@ export async function perplexity(
     context,
     batch,
     limit,
-    backend: model.transformer.wte.weight.backend,
+    backend: model.backend,
   })) {
     let loss: Tensor | undefined;
     try {

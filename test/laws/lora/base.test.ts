@@ -49,7 +49,7 @@ describe.each(backendCases)('on $name', (device) => {
         expect(await modelHashes(model), after).toEqual(bits);
         assertSameBits(await noGrad(() => model.forward(ids)).data(), logits, after);
       };
-      const lora = attachLora(model, planLora(model, { r: 2, alpha: 6, targets, dropout: 0.2 }), {
+      const lora = await attachLora(model, planLora(model, { r: 2, alpha: 6, targets, dropout: 0.2 }), {
         key: key(1),
       });
       await expectSame('attach');
@@ -74,9 +74,9 @@ describe.each(backendCases)('on $name', (device) => {
         'disabled: the base, bit for bit',
       );
       lora.enable();
-      lora.setStrength(0);
+      lora.scale(0);
       assertSameBits(await noGrad(() => lora.model.forward(ids)).data(), logits, 'strength 0');
-      lora.setStrength(1);
+      lora.scale(1);
       assertSameBits(
         await noGrad(() => lora.model.forward(ids)).data(),
         adaptedLogits,
@@ -99,10 +99,12 @@ describe.each(backendCases)('on $name', (device) => {
 
   it('P5: many adapters on one base, trained in turn, are as each alone', async () => {
     const [together, alone] = [tinyGpt2({ backend }), tinyGpt2({ backend })];
-    const [a, b] = [1, 2].map((seed) =>
-      attachLora(together, planLora(together, { r: 2, targets: ['v'] }), { key: key(seed) }),
+    const [a, b] = await Promise.all(
+      [1, 2].map((seed) =>
+        attachLora(together, planLora(together, { r: 2, targets: ['v'] }), { key: key(seed) }),
+      ),
     );
-    const c = attachLora(alone, planLora(alone, { r: 2, targets: ['v'] }), { key: key(1) });
+    const c = await attachLora(alone, planLora(alone, { r: 2, targets: ['v'] }), { key: key(1) });
     await trained(a!, backend, 1);
     await trained(b!, backend, 2);
     await trained(c, backend, 1);
@@ -162,7 +164,7 @@ describe('P7: frozen means no gradient and no state', () => {
     async ({ targets }) => {
       const { backend, lengths } = counting();
       const model = tinyGpt2({ backend, config });
-      const lora = attachLora(model, planLora(model, { r: 3, targets }), { key: key(2) });
+      const lora = await attachLora(model, planLora(model, { r: 3, targets }), { key: key(2) });
       lengths.length = 0;
       await trained(lora, backend, 2);
       for (const [name, size] of Object.entries(weights)) expect(lengths, name).not.toContain(size);
@@ -182,15 +184,15 @@ describe('P7: frozen means no gradient and no state', () => {
     for (const [name, size] of Object.entries(weights)) expect(lengths, name).toContain(size);
   });
 
-  it("the optimiser's state is 2 Σ r (in + out) numbers, of A and B alone", () => {
+  it("the optimiser's state is 2 Σ r (in + out) numbers, of A and B alone", async () => {
     const backend = cpu();
     const model = tinyGpt2({ backend, config });
     const before = backend.memory().live;
-    const lora = attachLora(model, planLora(model, { r: 3, targets: ['q', 'v', 'mlp.c_fc'] }), {
+    const lora = await attachLora(model, planLora(model, { r: 3, targets: ['q', 'v', 'mlp.c_fc'] }), {
       key: key(2),
     });
     const count = 2 * 3 * (2 * (22 + 22) + (22 + 37));
-    expect(lora.plan.parameters).toBe(count);
+    expect(lora.adapter().parameterCount).toBe(count);
     expect(backend.memory().live - before).toBe(4 * count);
     const state = adamW(lora.parameters()).stateTensors();
     expect(backend.memory().live - before).toBe(3 * 4 * count);
@@ -202,12 +204,12 @@ describe('P7: frozen means no gradient and no state', () => {
     expect([...model.namedParameters().values()].some((p: Tensor) => p.requiresGrad || p.grad)).toBe(false);
   });
 
-  it('attaching allocates the factors and nothing else; detaching gives all back', () => {
+  it('attaching allocates the factors and nothing else; detaching gives all back', async () => {
     const backend = cpu();
     const model = tinyGpt2({ backend, config });
     const { live } = backend.memory();
-    const lora = attachLora(model, planLora(model, { r: 2 }), { key: key(2) });
-    expect(backend.memory().live - live).toBe(lora.plan.bytes);
+    const lora = await attachLora(model, planLora(model, { r: 2 }), { key: key(2) });
+    expect(backend.memory().live - live).toBe(lora.adapter().bytes);
     lora.detach();
     expect(backend.memory().live).toBe(live);
   });

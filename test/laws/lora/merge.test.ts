@@ -52,7 +52,7 @@ describe.each(backendCases)('on $name', (device) => {
     const law = async (instance: Instance, strength: number): Promise<void> => {
       const lora = adapted(instance, { backend });
       const x = put(instance.x, { backend });
-      lora.setStrength(strength);
+      lora.scale(strength);
       const W = plus(instance.W, scaled(deltaOf(instance), strength));
       const { model } = await lora.merge();
       assertSameBits(await weightOf(model), W.data, 'W + strength · s B A');
@@ -65,10 +65,10 @@ describe.each(backendCases)('on $name', (device) => {
     await fc.assert(fc.asyncProperty(instances('int'), fc.constantFrom(0, 0.5, 1, 2, -1), law), runs(50));
     const lora = adapted(fc.sample(instances('int'), { numRuns: 1, seed: 1 })[0]!, { backend });
     for (const strength of [NaN, Infinity])
-      expect(await failure(() => lora.setStrength(strength))).toBe(
-        `lora: strength is ${strength}; it must be a finite number`,
+      expect(await failure(() => lora.scale(strength))).toBe(
+        `activate: the weight of 'default' is ${strength}; it must be a finite number`,
       );
-    expect(lora.strength).toBe(1);
+    expect(lora.active.get('default')).toBe(1);
   });
 
   it("reports in words; the worst layer is the one of the largest error, and its numbers are that component's", async () => {
@@ -112,8 +112,7 @@ describe.each(backendCases)('on $name', (device) => {
   it('P56: with an adapter on it, a tied head still counts its weight once', () => {
     const model = tinyGpt2({ backend });
     const lora = randomAdapter(model, { r: 2, targets: ['lm_head'] });
-    expect(lora.plan.modelParameters).toBe(model.parameterCount);
-    expect(lora.model.parameterCount).toBe(model.parameterCount + lora.plan.parameters);
+    expect(lora.model.parameterCount).toBe(model.parameterCount + lora.adapter().parameterCount);
     expect(new Set(lora.model.parameters()).size).toBe(lora.model.parameters().length);
   });
   it('P56: an untied head merges as any other layer', async () => {

@@ -1,6 +1,8 @@
-import { expand, keep, zeros, type Tensor } from '@bax/core';
+import { keep, type Tensor, zeros } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import { attachFactors, attachLora, Gpt2, gpt2Config, matches, planLora, planOf, targetsOf } from '@bax/nn';
+import {
+  adamW, attachFactors, attachLora, countGpt2Lora, gpt2Config, hollowGpt2, matches, paperCounts, planLora, planOf, targetsOf, type Gpt2,
+} from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { failure } from '../../nn/files/support.ts';
@@ -8,47 +10,61 @@ import { tinyGpt2 } from '../../nn/support/gpt2.ts';
 
 const backend = cpu();
 
-/** A model of any size without its memory: every parameter is one zero, repeated. */
-function hollow(layers: number, width: number, heads: number): Gpt2 {
-  const zero = keep(zeros([], { backend }));
-  const config = gpt2Config({ n_layer: layers, n_embd: width, n_head: heads });
-  return new Gpt2(config, (_, shape) => keep(expand(zero, shape)));
-}
-
 describe('P24: the counts of the paper that follow from the configuration, and its errata', () => {
-  const small = (): Gpt2 => hollow(12, 768, 12); // RoBERTa base has these sizes, too
-  const medium = (): Gpt2 => hollow(24, 1024, 16);
-  const large = (): Gpt2 => hollow(36, 1280, 20);
-  const gpt3 = (): Gpt2 => hollow(96, 12288, 96);
-  const qkvo = ['q', 'k', 'v', 'attn.c_proj'];
+  const of = (n_layer: number, n_embd: number): Gpt2 =>
+    hollowGpt2(gpt2Config({ n_layer, n_embd, n_head: n_embd / 64 }));
+  const small = (): Gpt2 => of(12, 768);
+  const medium = (): Gpt2 => of(24, 1024);
+  const large = (): Gpt2 => of(36, 1280);
 
-  it.each<[string, () => Gpt2, string[], number, number]>([
-    ['RoBERTa base q, v', small, ['q', 'v'], 8, 294_912],
-    ['RoBERTa large q, v', medium, ['q', 'v'], 8, 786_432],
-    [
-      'GPT-2 M q, v (the paper says 0.35M; its checkpoint has 1.5 MB, as it should)',
-      medium,
-      ['q', 'v'],
-      4,
-      393_216,
-    ],
-    ['GPT-2 L q, v (the paper says 0.77M)', large, ['q', 'v'], 4, 737_280],
-    ['GPT-3 v', gpt3, ['v'], 2, 4_718_592],
-    ['GPT-3 q, v', gpt3, ['q', 'v'], 1, 4_718_592],
-    ['GPT-3 q, v', gpt3, ['q', 'v'], 2, 9_437_184],
-    ['GPT-3 q, k, v, o', gpt3, qkvo, 1, 9_437_184],
-    ['GPT-3 q, v', gpt3, ['q', 'v'], 4, 18_874_368],
-    ['GPT-3 q, k, v, o', gpt3, qkvo, 2, 18_874_368],
-    ['GPT-3 q alone', gpt3, ['q'], 8, 18_874_368],
-    ['GPT-3 q, v', gpt3, ['q', 'v'], 8, 37_748_736],
-    ['GPT-3 q, k, v, o (appendix D.4 says r = 2, table 15 says 4)', gpt3, qkvo, 4, 37_748_736],
-    ['GPT-3 q, v', gpt3, ['q', 'v'], 64, 301_989_888],
-    ['GPT-3 q, k, v, o (the paper says 603.8M)', gpt3, qkvo, 64, 603_979_776],
-    ["PEFT's default for GPT-2: the fused c_attn as one", small, ['c_attn'], 8, 294_912],
-  ])('%s: Σ r (in + out)', (_, model, targets, r, count) => {
-    const plan = planLora(model(), { r, targets });
-    expect(plan.parameters).toBe(count);
-    expect(plan.bytes).toBe(4 * count);
+  it.each(paperCounts.filter(({ method }) => method === 'LoRA'))(
+    '$model $what r = $r: $count is Σ r (in + out) of what planLora finds in a model of that size',
+    ({ layers, width, what, r, count }) => {
+      const targets = what.split(', ').map((name) => (name === 'o' ? 'attn.c_proj' : name));
+      const plan = planLora(of(layers, width), { r: r!, targets });
+      expect(plan.parameters).toBe(count);
+      expect(plan.bytes).toBe(4 * count);
+    },
+  );
+
+  it('they are, in whole numbers, and what the paper prints of them', () => {
+    const found = paperCounts.map(({ count, printed }) => [
+      count,
+      ...printed.map(({ text, agrees, off }) => `${text} ${agrees}${agrees === 'differs' ? ` ${(100 * off).toFixed(2)} %` : ''}`),
+    ]); // prettier-ignore
+    expect(found).toEqual([
+      [294_912, '0.3M rounded'],
+      [786_432, '0.8M rounded'],
+      [2_359_296, '4.7M differs 99.21 %'], // r = 8 of Table 10
+      [4_718_592, '4.7M rounded'], // r = 16 of the scripts
+      [393_216, '0.35M differs -10.99 %'],
+      [737_280, '0.77M differs 4.44 %'],
+      [4_718_592, '4.7M rounded'],
+      [4_718_592, '4.7M rounded'],
+      [9_437_184, '9.4M rounded'],
+      [9_437_184, '9.4M rounded'],
+      [18_874_368, '18.8M truncated', '18M truncated'],
+      [18_874_368, '18.8M truncated', '18M truncated'],
+      [18_874_368, '18M truncated'],
+      [37_748_736, '37.7M rounded'],
+      [37_748_736, '37.7M rounded'],
+      [301_989_888, '301.9M truncated'],
+      [603_979_776, '603.8M differs -0.03 %'],
+      [354_823_168, '354.92M differs 0.03 %'], // full fine-tuning
+      [774_030_080, '774.03M rounded'],
+      [174_604_259_328, '175,255.8M differs 0.37 %'],
+      [7_078_080, '7.1M rounded'], // Adapter^H of r = 1, 4, 8, 16, 64
+      [21_234_432, '21.2M rounded'],
+      [40_109_568, '40.1M rounded'],
+      [77_859_840, '77.9M rounded'],
+      [304_361_472, '304.4M rounded'],
+      [3_244_032, '3.2M rounded'], // PrefixEmbed
+      [18_874_368, '20.2M differs 7.02 %'], // PrefixLayer
+    ]);
+  });
+
+  test("PEFT's default for GPT-2: the fused c_attn as one", () => {
+    expect(planLora(small(), { r: 8, targets: ['c_attn'] }).parameters).toBe(294_912);
   });
 
   test("the models' own", () => {
@@ -56,6 +72,9 @@ describe('P24: the counts of the paper that follow from the configuration, and i
     expect(medium().parameterCount).toBe(354_823_168);
     expect(large().parameterCount).toBe(774_030_080);
     expect(planLora(small(), { targets: ['v'] }).modelParameters).toBe(124_439_808);
+    const gpt3 = hollowGpt2(gpt2Config({ n_layer: 96, n_embd: 12288, n_head: 96, n_positions: 2048 }));
+    const full = paperCounts.filter(({ method }) => method === 'full').map(({ count }) => count);
+    expect(full).toEqual([medium(), large(), gpt3].map((model) => model.parameterCount));
   });
 
   it('the plan counts what attaching makes', async () => {
@@ -67,10 +86,18 @@ describe('P24: the counts of the paper that follow from the configuration, and i
     ]) {
       const model = tinyGpt2({ backend: cpu() });
       const plan = planLora(model, { r: 3, targets });
-      const factors = attachLora(model, plan, { key: new Uint32Array(2) }).parameters();
+      const factors = (await attachLora(model, plan, { key: new Uint32Array(2) })).parameters();
       expect([...factors.values()].reduce((n, t) => n + t.size, 0)).toBe(plan.parameters);
       expect([...factors.values()].reduce((n, t) => n + t.bytes, 0)).toBe(plan.bytes);
       expect(plan.entries.reduce((n, e) => n + e.r * (e.in + e.out), 0)).toBe(plan.parameters);
+      const counted = countGpt2Lora(model.config, { r: 3, targets });
+      expect([counted.matrices, counted.parameters, counted.bytes]).toEqual([
+        plan.entries.length,
+        plan.parameters,
+        plan.bytes,
+      ]);
+      const optimizer = adamW(factors);
+      expect([...optimizer.stateTensors().values()].reduce((n, t) => n + t.bytes, 0)).toBe(counted.optimizerBytes); // prettier-ignore
     }
   });
 });
@@ -141,7 +168,7 @@ describe('P25: a pattern means whole segments at the end of a path, and every pa
       ['transformer.h.2.attn.c_attn'],
       "planLora: no module matches 'transformer.h.2.attn.c_attn'. Nearest: transformer.h.0.attn.c_attn (slices q, k, v), transformer.h.0.attn.c_proj, transformer.h.0.mlp.c_fc (9 linears in all)",
     ],
-    [['wte'], /^planLora: no module matches 'wte'\. Nearest: \S.* \(9 linears in all\)$/],
+    [['ln_1'], /^planLora: no module matches 'ln_1'\. Nearest: \S.* \(9 linears in all\)$/],
     [[''], /^planLora: no module matches ''\. /],
     [[/c_attn/], /^planLora: no module matches 'c_attn'\. Nearest: transformer\.h\.0\.attn\.c_attn/],
     [
@@ -181,7 +208,9 @@ test("an adapter's layers are in the model's order, in whatever order a file or 
 
 test("P25: a model that has an adapter gets no second one: its names would be nobody else's", async () => {
   const model = tinyGpt2({ backend });
-  const lora = attachLora(model, planLora(model, { r: 1, targets: ['v'] }), { key: new Uint32Array(2) });
+  const lora = await attachLora(model, planLora(model, { r: 1, targets: ['v'] }), {
+    key: new Uint32Array(2),
+  });
   for (const targets of ['all-linear' as const, ['c_attn.base'], ['v']])
     expect(await failure(() => planLora(lora.model, { r: 1, targets }))).toBe(
       'planLora: transformer.h.0.attn.c_attn has an adapter already; give the base, or the model that merge() makes',

@@ -6,7 +6,7 @@ import {
   bigRows,
   exactRank,
   matrix,
-  norm,
+  frobenius,
   plus,
   scaled,
   singularValues,
@@ -91,7 +91,7 @@ describe.each(backendCases)('on $name', (device) => {
       const { A, B } = factorsOf(adapted(instance, { backend }), part!);
       const BA = matrix(W.rows, W.columns, await noGrad(() => matmul(B, A)).data());
       const rest = singularValues(BA)[r]!;
-      expect(rest).toBeLessThanOrEqual(gamma(r, u) * norm(part!.A) * norm(part!.B));
+      expect(rest).toBeLessThanOrEqual(gamma(r, u) * frobenius(part!.A) * frobenius(part!.B));
       const difference = singularValues(await added(instance, backend));
       if (difference[r]! > rest) full++;
     };
@@ -120,9 +120,9 @@ test('P15, the converse: no adapter of rank r comes nearer to T than the singula
     const { W, r } = instance;
     const T = matrix(W.rows, W.columns, (i, j) => target[(i * W.columns + j) % target.length]!);
     const rest = singularValues(T).slice(r);
-    const distance = norm(plus(T, scaled(deltaOf(instance), -1)));
+    const distance = frobenius(plus(T, scaled(deltaOf(instance), -1)));
     expect(distance).toBeGreaterThanOrEqual(
-      Math.sqrt(rest.reduce((sum, v) => sum + v * v, 0)) - 1e-12 * norm(T),
+      Math.sqrt(rest.reduce((sum, v) => sum + v * v, 0)) - 1e-12 * frobenius(T),
     );
   };
   const numbers = fc.array(fc.integer({ min: -9, max: 9 }), { minLength: 3, maxLength: 40 });

@@ -82,7 +82,10 @@ test('the defaults: r 8, α 16 and so s = 2, every linear layer but the head, ka
   const { cpu } = await import('@bax/cpu');
   const model = tinyGpt2({ backend: cpu(), config: { n_embd: 16 } });
   const { config, entries } = planLora(model);
-  expect(config).toEqual({ r: 8, alpha: 16, targets: 'all-linear', dropout: 0, init: 'kaiming' });
+  expect(config).toEqual({
+    r: 8, alpha: 16, rankPattern: {}, alphaPattern: {}, targets: 'all-linear', exclude: [], layersToTransform: [], rslora: false,
+    dora: false, freezeA: false, dropout: 0, init: 'kaiming', bias: 'none', modulesToSave: [],
+  }); // prettier-ignore
   expect(entries.map((e) => e.path)).toEqual(
     [0, 1].flatMap((i) =>
       ['attn.c_attn', 'attn.c_proj', 'mlp.c_fc', 'mlp.c_proj'].map((name) => `transformer.h.${i}.${name}`),
@@ -101,7 +104,10 @@ test.each([
   [{ dropout: 1 }, 'lora: dropout is 1; it must lie in [0, 1)'],
   [{ dropout: -0.1 }, 'lora: dropout is -0.1; it must lie in [0, 1)'],
   [{ targets: [] }, "lora: targets must be 'all-linear' or a list that names at least one, like ['q', 'v']"],
-  [{ init: 'zeros' as 'kaiming' }, "lora: init is 'zeros'; choose kaiming or gaussian"],
+  [
+    { init: 'zeros' as 'kaiming' },
+    "lora: init is 'zeros'; choose kaiming, gaussian, orthogonal, pissa or olora",
+  ],
   [
     { r: 9 },
     'planLora: r = 9 exceeds min(in, out) = 8 of transformer.h.0.attn.c_attn [24, 8]; B A cannot have a higher rank than W',

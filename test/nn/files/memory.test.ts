@@ -60,6 +60,12 @@ test('a source keeps the file that it opened', async () => {
   expect(await source.read(0, source.size)).toEqual(ascii('old'));
 });
 
+test('deletes a file, and says whether there was one', async () => {
+  const folder = memoryFolder({ f: 'old', g: '' });
+  expect([await folder.remove('f'), await folder.remove('f')]).toEqual([true, false]);
+  expect(await folder.list()).toEqual(['g']);
+});
+
 test('says which file is missing; P60: refuses names that lead elsewhere', async () => {
   const folder = memoryFolder({}, 'adapter');
   expect(await failure(() => folder.open('x'))).toBe("adapter: there is no file 'x'");
@@ -68,6 +74,7 @@ test('says which file is missing; P60: refuses names that lead elsewhere', async
     (n: string) => folder.has(n),
     (name: string) => folder.write(name, []),
     (n: string) => folder.readText(n, 1),
+    (n: string) => folder.remove(n),
   ]) {
     expect(await failure(() => act('../x'))).toMatch(/is not a plain file name/);
   }

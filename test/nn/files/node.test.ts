@@ -106,6 +106,7 @@ test('P60: names and symbolic links do not lead out of the folder', async () => 
     (n: string) => folder.has(n),
     (name: string) => folder.write(name, []),
     (n: string) => folder.readText(n, 1),
+    (n: string) => folder.remove(n),
   ]) {
     expect(await failure(() => act('../secret'))).toMatch(/is not a plain file name/);
   }
@@ -205,6 +206,25 @@ test('other failures of the system name the file', async () => {
     /^\S+\/f: could not be written \(E[A-Z]+\)$/,
   );
   expect(await readdir(path)).toEqual(['f']);
+});
+
+test('deletes a file, and says whether there was one', async () => {
+  const folder = await openFolder(path);
+  await folder.write('f', [ascii('x')]);
+  const sync = vi.spyOn(await handleMethods(), 'sync');
+  expect([await folder.remove('f'), await folder.remove('f')]).toEqual([true, false]);
+  expect(sync).toHaveBeenCalledTimes(1); // of the directory
+  expect(await readdir(path)).toEqual([]);
+  await mkdir(join(path, 'sub'));
+  expect(await failure(() => folder.remove('sub'))).toMatch(/^\S+\/sub: could not be deleted \(E[A-Z]+\)$/);
+});
+
+test('a link is deleted, not what it leads to', async () => {
+  await mkdir(join(path, 'inside'));
+  await writeFile(join(path, 'outside'), 'x');
+  await symlink('../outside', join(path, 'inside', 'f'));
+  expect(await (await openFolder(join(path, 'inside'))).remove('f')).toBe(true);
+  expect(await readdir(path)).toEqual(['inside', 'outside']);
 });
 
 test('two writes at once leave one of the two, whole', async () => {

@@ -35,9 +35,9 @@ test('P34: a merge that is wrong by 1 in a thousand is out of bounds', async () 
   const backend = cpu();
   const lora = randomAdapter(tinyGpt2({ backend }), { r: 2, targets: ['q', 'c_fc'] });
   const ids = tokens(backend, [2, 6]);
-  lora.setStrength(1.001);
+  lora.scale(1.001);
   const { model: merged } = await lora.merge();
-  lora.setStrength(1);
+  lora.scale(1);
   const { difference, bound } = await compareMerged(lora.model, merged, ids, 2);
   expect(difference).toBeGreaterThan(bound);
 });

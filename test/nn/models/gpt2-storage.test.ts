@@ -181,7 +181,7 @@ onEveryBackend((on) => {
       const bits = await modelHashes(base);
       const plan = planLora(base, { r: 2, targets: ['q', 'v', 'c_fc'] });
       expect(plan.bytes).toBe(4 * plan.parameters); // A and B are f32
-      const [lora, other] = [base, wide].map((model) => attachLora(model, planLora(model, plan.config), { key: key(1) })); // prettier-ignore
+      const [lora, other] = await Promise.all([base, wide].map(async (model) => attachLora(model, planLora(model, plan.config), { key: key(1) }))); // prettier-ignore
       const [losses, expected] = [await steps(lora!.model, here, lora!.parameters()), await steps(other!.model, here, other!.parameters())]; // prettier-ignore
       expect(losses.at(-1)!).toBeLessThan(0.9 * losses[0]!);
       losses.forEach((loss, i) => expect(Math.abs(loss - expected[i]!)).toBeLessThan(1e-4));

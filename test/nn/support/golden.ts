@@ -5,7 +5,7 @@ import { memoryFolder, type WritableFolder } from '@bax/nn';
 
 export interface Golden {
   readonly shape: readonly number[];
-  readonly data: Float32Array | Float64Array | Int32Array;
+  readonly data: Float32Array | Float64Array | Int32Array | Uint32Array;
 }
 
 export const goldenBytes = (path: string): Uint8Array =>
@@ -14,7 +14,7 @@ export const goldenBytes = (path: string): Uint8Array =>
 /** Every tensor of a file under test/golden; I64 as Int32Array. */
 export const golden = (path: string): Map<string, Golden> => parsed(goldenBytes(path));
 
-/** The tensors of a .safetensors file that hold F32, F64 or I64. */
+/** The tensors of a .safetensors file that hold F32, F64, U32 or I64. */
 export function parsed(bytes: Uint8Array): Map<string, Golden> {
   const { header, start } = headerOf(bytes);
   return new Map(
@@ -23,6 +23,7 @@ export function parsed(bytes: Uint8Array): Map<string, Golden> {
       const own = bytes.slice(start + entry.data_offsets[0], start + entry.data_offsets[1]).buffer;
       if (entry.dtype === 'F32') return [[name, { shape: entry.shape, data: new Float32Array(own) }]];
       if (entry.dtype === 'F64') return [[name, { shape: entry.shape, data: new Float64Array(own) }]];
+      if (entry.dtype === 'U32') return [[name, { shape: entry.shape, data: new Uint32Array(own) }]];
       if (entry.dtype !== 'I64') throw new Error(`golden: ${name} is ${entry.dtype}`);
       return [[name, { shape: entry.shape, data: Int32Array.from(new BigInt64Array(own), Number) }]];
     }),

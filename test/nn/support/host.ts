@@ -1,37 +1,7 @@
-/** Matrices on the host in f64: the oracle that shares no code with any backend. Row-major. */
-import { at, inner, type Matrix, turned } from '../../../packages/check/src/lora/matrix.ts';
+/** Matrices on the host in f64, an oracle that shares no code with any backend, and exact ranks. */
+import type { Matrix } from '@bax/nn';
 
-export * from '../../../packages/check/src/lora/matrix.ts';
-
-export const norm = (m: Matrix): number => Math.sqrt(inner(m.data, m.data));
-
-/** Singular values, largest first, by one-sided Jacobi rotations: accurate to a few u‖m‖, also where they are tiny. */
-export function singularValues(m: Matrix): Float64Array {
-  const a = m.rows < m.columns ? turned(m) : m; // at least as many rows as columns
-  const columns = Array.from({ length: a.columns }, (_, j) =>
-    Float64Array.from({ length: a.rows }, (_x, i) => at(a, i, j)),
-  );
-  for (let sweep = 0; sweep < 60; sweep++) {
-    let rotated = false;
-    for (let p = 0; p < columns.length; p++)
-      for (let q = p + 1; q < columns.length; q++) {
-        const [x, y] = [columns[p]!, columns[q]!];
-        const [xx, yy, xy] = [inner(x, x), inner(y, y), inner(x, y)];
-        if (Math.abs(xy) <= 2 ** -52 * Math.sqrt(xx * yy) || xy === 0) continue;
-        rotated = true;
-        const zeta = (yy - xx) / (2 * xy);
-        const t = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.hypot(1, zeta));
-        const c = 1 / Math.hypot(1, t);
-        for (let i = 0; i < x.length; i++) {
-          const [u, v] = [x[i]!, y[i]!];
-          x[i] = c * (u - t * v);
-          y[i] = c * (t * u + v);
-        }
-      }
-    if (!rotated) break;
-  }
-  return Float64Array.from(columns, (x) => Math.sqrt(inner(x, x))).sort((a, b) => b - a);
-}
+export * from '../../../packages/nn/src/linalg/index.ts';
 
 /** The rank of an integer matrix, exactly: elimination without fractions. Bareiss 1968, https://doi.org/10.2307/2004533 */
 export function exactRank(rows: readonly (readonly bigint[])[]): number {

@@ -29,7 +29,7 @@ const config = gpt2Config({
 export async function learn(name: DeviceName): Promise<Learned> {
   const backend = await device(name);
   const model = createGpt2(config, { key: key(1) });
-  const lora = attachLora(model, planLora(model, { r: 4, alpha: 8 }), { key: key(2) });
+  const lora = await attachLora(model, planLora(model, { r: 4, alpha: 8 }), { key: key(2) });
   const tokens = Int32Array.from({ length: 256 }, (_, i) => i % 8);
   const { losses } = await train({
     batches: (step) => randomWindows(tokens, step, { context: 8, batch: 4 }),

@@ -1,6 +1,6 @@
 /** The gradients of A, B and x: against those of another program, against differences, and by what a step along them gains. */
 import { type Backend, grad, mul, sub, sum, type Tensor, valueAndGrad } from '@bax/core';
-import { sgd } from '@bax/nn';
+import { linalg, type Matrix, sgd } from '@bax/nn';
 import fc from 'fast-check';
 import { assertSameBits } from '../bits.ts';
 import { assertWithin, gamma } from '../bounds.ts';
@@ -9,7 +9,8 @@ import {
   adapted, baseOf, factorsOf, gradients, type Instance, instances, mergedOf, outputOf, type Part, put,
 } from './instance.ts'; // prettier-ignore
 import { law } from './law.ts';
-import { absolute, inner, type Matrix, matrix, plus, rowsOf, scaled, times, turned } from './matrix.ts';
+
+const { absolute, inner, matrix, plus, rowsOf, scaled, times, turned } = linalg;
 
 type Loss = (y: Tensor) => Tensor;
 

@@ -1,6 +1,6 @@
 /** A new adapter changes nothing. */
 import { key, noGrad } from '@bax/core';
-import { attachLora, type LoraInit, planLora } from '@bax/nn';
+import { attachLora, linalg, type LoraInit, type Matrix, planLora } from '@bax/nn';
 import fc from 'fast-check';
 import { assertSameBits } from '../bits.ts';
 import { CheckError } from '../errors.ts';
@@ -8,14 +8,13 @@ import type { Check } from '../run.ts';
 import { tinyGpt2, tokens } from './gpt2.ts';
 import { baseOf, instances, type Mode, put, run, targetsIn, weightOf } from './instance.ts';
 import { law, lawOfEach } from './law.ts';
-import { type Matrix, matrix } from './matrix.ts';
 
 const inits: LoraInit[] = ['kaiming', 'gaussian'];
 const modes: [Mode, string][] = [['int', 'whole numbers'], ['real', 'real numbers']]; // prettier-ignore
 
 /** With zeros of both signs: there even the sign of a sum of nothing could show. */
 const pierced = ({ rows, columns, data }: Matrix, holes: number): Matrix =>
-  matrix(
+  linalg.matrix(
     rows,
     columns,
     data.map((v, i) => (i % 5 < holes ? (i % 2 ? -0 : 0) : v)),
@@ -32,7 +31,7 @@ export const initLaws: readonly Check[] = [
         const x = put(pierced(instance.x, holes), { backend });
         const { r, alpha } = instance;
         const plan = planLora(base, { r, alpha, targets: targetsIn(instance), init });
-        const lora = attachLora(base, plan, { key: key(seed) });
+        const lora = await attachLora(base, plan, { key: key(seed) });
         for (const [name, factor] of lora.parameters()) {
           const isZero = (await factor.data()).every((v) => v === 0);
           if (isZero !== name.endsWith('B'))
@@ -57,7 +56,7 @@ export const initLaws: readonly Check[] = [
       const base = await noGrad(() => model.forward(ids)).data();
       for (const init of inits) {
         const plan = planLora(model, { r: 3, alpha: 5, targets, init });
-        const lora = attachLora(model, plan, { key: key(4) });
+        const lora = await attachLora(model, plan, { key: key(4) });
         assertSameBits(await noGrad(() => lora.model.forward(ids)).data(), base, `logits with ${init}`);
       }
     },

@@ -1,11 +1,12 @@
 /** One adapted linear map, drawn at random, on the host and on a backend. */
 import { fromHost, grad, hostArray, keep, noGrad, type Backend, type DType, type Tensor } from '@bax/core';
 import {
-  attachFactors, Conv1D, Linear, Module, planLora, type Context, type LoraModel, type OutputSlice, type Projection,
+  attachFactors, Conv1D, linalg, Linear, type Matrix, Module, planLora, type Context, type LoraModel, type OutputSlice, type Projection,
 } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { integers, wide } from '../values.ts';
-import { matrix, plus, scaled, times, turned, type Matrix } from './matrix.ts';
+
+const { matrix, plus, scaled, times, turned } = linalg;
 
 /** Small integers, whose products and sums are exact in f32 in any order; or numbers as programs hold them. */
 export type Mode = 'int' | 'real';

@@ -1,4 +1,5 @@
 /** Merged is unmerged: bits in whole numbers, and within what each of both may round in real ones. */
+import { linalg, type Matrix } from '@bax/nn';
 import fc from 'fast-check';
 import { assertSameBits } from '../bits.ts';
 import { assertWithin, gamma } from '../bounds.ts';
@@ -8,7 +9,8 @@ import {
   adapted, deltaOf, type Instance, instances, mergedOf, outputOf, put, run, weightOf,
 } from './instance.ts'; // prettier-ignore
 import { law } from './law.ts';
-import { absolute, type Matrix, matrix, scaled } from './matrix.ts';
+
+const { absolute, matrix, scaled } = linalg;
 
 /** The same with every number positive: the sums of absolute values that rounding is relative to. */
 const sizeOf = (instance: Instance): Instance => ({

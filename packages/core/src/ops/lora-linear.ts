@@ -5,7 +5,7 @@ import { fail, like, wantSameDtype } from './check.ts';
 import { add, mul } from './elementwise.ts';
 import { linear, linearOp, rows, weightGradient } from './linear.ts';
 import { matmul } from './matmul.ts';
-import { replaceSlices, slice, transpose } from './view.ts';
+import { replaceSlices, slice, type SliceChange, transpose } from './view.ts';
 
 /** Where a low-rank branch adds to the output, and how strongly: s B A on `length` outputs from `start` on. */
 interface Place {
@@ -22,6 +22,20 @@ const branchOf = (inputs: readonly Tensor[], i: number): readonly [z: Tensor, A:
   const at = 2 + 3 * i;
   return [inputs[at]!, inputs[at + 1]!, inputs[at + 2]!];
 };
+
+/** The changes in lists of such as do not overlap, each in the outputs' order. */
+function apart(changes: readonly SliceChange[]): SliceChange[][] {
+  const lists: SliceChange[][] = [];
+  for (const change of changes) {
+    const free = lists.find((list) => {
+      const { start, length } = list.at(-1)!;
+      return start + length <= change.start;
+    });
+    if (free) free.push(change);
+    else lists.push([change]);
+  }
+  return lists;
+}
 
 /** For each branch its part of g, and s · g B [..., r], which both ∂A and ∂z need. */
 const backward = ({
@@ -48,7 +62,7 @@ export const loraLinearOp: Op<LoraLinearAttrs> = defineOp({
       draw.integer(1, 3),
     ];
     const places = draw
-      .pick([[0], [0, 2 * length], [length]])
+      .pick([[0], [0, 2 * length], [length], [0, 0], [0, length, length, 2 * length]])
       .map((start) => ({ start, length, scale: draw.pick([0.5, 1, 2]) }));
     const out = draw.pick([3 * length, 3 * length + 1]);
     const [x, branch] = [
@@ -63,16 +77,11 @@ export const loraLinearOp: Op<LoraLinearAttrs> = defineOp({
     const bias = inputs[2 + 3 * places.length];
     const [spec] = linearOp.out(bias ? [x, weight, bias] : [x, weight], {});
     const [out, k] = weight.shape as [number, number];
-    let end = 0;
     places.forEach(({ start, length }, i) => {
       const [z, A, B] = branchOf(inputs, i);
       for (const t of [z, A, B]) wantSameDtype('loraLinear', x, t);
-      if (start < end || start + length > out)
-        fail(
-          'loraLinear',
-          `outputs ${start} to ${start + length} of branch ${i} overlap, are out of order or exceed the layer's ${out}`,
-        );
-      end = start + length;
+      if (start < 0 || start + length > out)
+        fail('loraLinear', `outputs ${start} to ${start + length} of branch ${i} exceed the layer's ${out}`);
       if (!sameShape(z.shape, x.shape))
         fail('loraLinear', `z ${showShape(z.shape)} of branch ${i} has not x's shape ${showShape(x.shape)}`);
       if (
@@ -96,7 +105,7 @@ export const loraLinearOp: Op<LoraLinearAttrs> = defineOp({
       const [z, A, B] = branchOf(inputs, i);
       return { start, length, change: (part: Tensor) => add(part, mul(linear(linear(z, A), B), scale)) }; // + s B (A z)
     });
-    return replaceSlices(y, -1, changes);
+    return apart(changes).reduce((sum, some) => replaceSlices(sum, -1, some), y);
   },
   vjp(c) {
     const [x, weight] = c.x as [Tensor, Tensor];
@@ -128,10 +137,10 @@ export interface LoraTerm {
 }
 
 /**
- * W x + b + s B (A z): a linear layer with low-rank branches, each on all outputs or on a slice of them. x [..., in],
+ * W x + b + Σ s B (A z): a linear layer with low-rank branches, each on all outputs or on a slice of them. x [..., in],
  * weight [out, in], bias [out] → [..., out]. Outputs outside of every branch keep the bits of W x + b. One op, so that
  * its activations are those of the plain layer: A z and s B A z are not kept. https://arxiv.org/abs/2106.09685 eq. 3
- * @throws if shapes or dtypes do not fit, or branches overlap.
+ * @throws if shapes or dtypes do not fit, or a branch exceeds the outputs.
  */
 export function loraLinear(
   x: Tensor,

@@ -1,102 +1,117 @@
-/** Training state in one file, replaced whole or not at all: parameters, optimiser state, and where the run stands. */
-import { assign, BaxError, fromHost, sameShape, showShape, type Tensor } from '@bax/core';
+/**
+ * A checkpoint in one sealed safetensors file:
+ *
+ *     parameter/<name>           what is trained, in its own dtype
+ *     optimizer/<name>.<kind>    the optimiser's state
+ *     losses, rates              F64 [steps]: loss and learning rate of each step made
+ *     metadata bax               { version, stepCount, seconds, run }
+ */
+import { assign, BaxError, fromHost, showShape, type Tensor } from '@bax/core';
 import type { Optimizer } from '../optim/optimizer.ts';
-import { isJsonObject, parseJson } from './json.ts';
-import { openSafetensors, type Safetensors } from './safetensors.ts';
-import { writeSafetensors, type TensorToWrite } from './safetensors-write.ts';
+import { isJsonObject, parseJson, type JsonObject } from './json.ts';
+import type { Safetensors } from './safetensors.ts';
+import { SEAL, writeSealed } from './sealed.ts';
 import type { WritableFolder } from './source.ts';
 
-const FILE = 'checkpoint.safetensors';
+const KEY = 'bax';
+const VERSION = 1;
+const MAX_BYTES = 1 << 24;
 
+/** Where a run stands. */
 export interface RunState {
-  /** Steps done. */
-  readonly step: number;
-  /** Loss of each step, in nats. */
+  /** Of each step made, in nats. */
   readonly losses: readonly number[];
-  /** Seconds spent so far, over all its runs. */
+  /** The learning rate of each step made. */
+  readonly rates: readonly number[];
+  /** Spent in training. */
   readonly seconds: number;
-  /** What the run was started with; a checkpoint of another run is refused. */
-  readonly settings: string;
+}
+export interface Checkpoint extends RunState {
+  /** Of the optimiser. */
+  readonly stepCount: number;
+  /** What the run was made with. */
+  readonly run: JsonObject;
 }
 
-/**
- * Writes `checkpoint.safetensors`: with `loadCheckpoint` and `train`'s `startStep` a run goes on bit for bit, whenever and
- * however it was interrupted.
- */
-export async function saveCheckpoint(
+export async function writeCheckpoint(
   folder: WritableFolder,
-  parameters: ReadonlyMap<string, Tensor>,
+  file: string,
   optimizer: Optimizer,
-  state: RunState,
+  { losses, rates, seconds }: RunState,
+  run: JsonObject,
 ): Promise<void> {
-  const entry = (name: string, t: Tensor): TensorToWrite => ({
-    name,
-    dtype: 'F32',
-    shape: t.shape,
-    data: () => t.data() as Promise<Float32Array>,
-  });
-  const tensors = [
-    ...[...parameters].map(([name, t]) => entry(`parameter/${name}`, t)),
-    ...[...optimizer.stateTensors()].map(([name, t]) => entry(`optimizer/${name}`, t)),
-  ];
-  await writeSafetensors(folder, FILE, tensors, {
-    metadata: { run: JSON.stringify(state) },
-    atLeastOne: true,
+  const { stepCount } = optimizer;
+  const numbers = (name: string, values: readonly number[]) =>
+    ({ name, dtype: 'F64', shape: [values.length], data: Float64Array.from(values) }) as const;
+  const tensors = [...tensorsOf(optimizer)].map(([name, t]) =>
+    t.dtype === 'f64'
+      ? ({ name, dtype: 'F64', shape: t.shape, data: async () => (await t.data()) as Float64Array } as const)
+      : ({ name, dtype: 'F32', shape: t.shape, data: async () => (await t.data()) as Float32Array } as const),
+  );
+  await writeSealed(folder, file, [...tensors, numbers('losses', losses), numbers('rates', rates)], {
+    [KEY]: JSON.stringify({ version: VERSION, stepCount, seconds, run }),
   });
 }
 
-/**
- * Fills parameters and optimiser from the folder's checkpoint; undefined if it has none.
- * @throws if it belongs to another run or is broken; then nothing was changed.
- */
-export async function loadCheckpoint(
-  folder: WritableFolder,
-  parameters: ReadonlyMap<string, Tensor>,
-  optimizer: Optimizer,
-  settings: string,
-): Promise<RunState | undefined> {
-  if (!(await folder.has(FILE))) return undefined;
-  const file = await openSafetensors(await folder.open(FILE));
-  const read: Tensor[] = [];
-  const readLike = async (prefix: string, own: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> => {
-    const found = new Map<string, Tensor>();
-    for (const [name, like] of own) {
-      const values = await file.readFloat(`${prefix}/${name}`);
-      const { shape } = file.tensors.get(`${prefix}/${name}`)!;
-      if (!sameShape(shape, like.shape))
-        throw new BaxError(`${file.name}: ${name} is ${showShape(shape)}, not ${showShape(like.shape)}`);
-      const t = fromHost(values, shape, 'f32', { backend: like.backend });
-      read.push(t);
-      found.set(name, t);
-    }
-    return found;
+/** What a file says beside its tensors. @throws if it is no checkpoint. */
+export async function readCheckpoint(file: Safetensors): Promise<Checkpoint> {
+  const where = `${file.name}: metadata '${KEY}'`;
+  const json = parseJson(file.metadata[KEY] ?? '{}', { where, maxBytes: MAX_BYTES });
+  const { version, stepCount, seconds, run } = isJsonObject(json) ? json : {};
+  const isCount = (x: unknown): x is number => typeof x === 'number' && Number.isSafeInteger(x) && x >= 0;
+  const isCost = (x: unknown): x is number => typeof x === 'number' && x >= 0 && x < Infinity;
+  if (version !== VERSION || !isCount(stepCount) || !isCost(seconds) || !isJsonObject(run))
+    throw new BaxError(`${where} is not that of a checkpoint of version ${VERSION}`);
+  const numbers = async (name: string): Promise<number[]> => {
+    const { dtype, shape = [] } = file.tensors.get(name) ?? {};
+    if (dtype !== 'F64' || shape.length !== 1)
+      throw new BaxError(`${file.name} is not a checkpoint: '${name}' is no list of F64`);
+    const values = await file.readFloat(name, 'f64');
+    if (values.every(Number.isFinite)) return [...values];
+    throw new BaxError(`${file.name}: '${name}' holds values that are not finite`);
   };
+  const [losses, rates] = [await numbers('losses'), await numbers('rates')];
+  if (losses.length !== rates.length)
+    throw new BaxError(`${file.name} has ${losses.length} losses and ${rates.length} learning rates`);
+  return { losses, rates, seconds, stepCount, run };
+}
+
+/** The tensors that a file holds of a run, each with its dtype and shape. */
+export const storedTensors = ({ tensors }: Safetensors): Record<string, string> =>
+  Object.fromEntries(
+    [...tensors]
+      .filter(([name]) => !['losses', 'rates', SEAL].includes(name))
+      .map(([name, { dtype, shape }]) => [name, `${dtype} ${showShape(shape)}`]),
+  );
+/** Those that it would hold of this one. */
+export const ownTensors = (optimizer: Optimizer): Record<string, string> =>
+  Object.fromEntries(
+    [...tensorsOf(optimizer)].map(([name, t]) => [name, `${t.dtype.toUpperCase()} ${showShape(t.shape)}`]),
+  );
+
+/** Fills parameters and state, all or nothing, from a file whose tensors are the optimiser's own. */
+export async function restore(file: Safetensors, optimizer: Optimizer, stepCount: number): Promise<void> {
+  const read = new Map<string, Tensor>();
   try {
-    const state = runState(file);
-    if (state.settings !== settings)
-      throw new BaxError(
-        `${file.name} belongs to a run with other settings: ${state.settings}; this one has ${settings}. Use another --out, or delete it`,
-      );
-    const saved = await readLike('parameter', parameters);
-    optimizer.load(await readLike('optimizer', optimizer.stateTensors()), state.step);
-    for (const [name, t] of parameters) assign(t, saved.get(name)!);
-    return state;
+    for (const [name, { dtype, backend }] of tensorsOf(optimizer)) {
+      const stored = await file.read(name);
+      if (stored.dtype !== 'F32' && stored.dtype !== 'F64')
+        throw new BaxError(`${file.name}: '${name}' is ${stored.dtype}, no float that is trained`);
+      read.set(name, fromHost(stored.data, stored.shape, dtype, { backend }));
+    }
+    const state = [...optimizer.stateTensors().keys()].map(
+      (name) => [name, read.get(`optimizer/${name}`)!] as const,
+    );
+    optimizer.load(new Map(state), stepCount);
+    for (const [name, t] of optimizer.namedParams) assign(t, read.get(`parameter/${name}`)!);
   } finally {
-    for (const t of read) t.dispose();
-    await file.close();
+    for (const t of read.values()) t.dispose();
   }
 }
 
-function runState({ name, metadata }: Safetensors): RunState {
-  const where = `${name}: metadata 'run'`;
-  const json = parseJson(metadata['run'] ?? '{}', { where, maxBytes: 1 << 26 });
-  const { step, losses, seconds, settings } = isJsonObject(json) ? json : {};
-  if (
-    !(Array.isArray(losses) && losses.every((loss) => typeof loss === 'number')) ||
-    step !== losses.length ||
-    typeof seconds !== 'number' ||
-    typeof settings !== 'string'
-  )
-    throw new BaxError(`${where} does not say where a run stands; delete the file to start anew`);
-  return { step, losses, seconds, settings };
-}
+/** What is trained and the state, under the names of the file. */
+const tensorsOf = (optimizer: Optimizer): Map<string, Tensor> =>
+  new Map([
+    ...[...optimizer.namedParams].map(([name, t]) => [`parameter/${name}`, t] as const),
+    ...[...optimizer.stateTensors()].map(([name, t]) => [`optimizer/${name}`, t] as const),
+  ]);

@@ -1,9 +1,15 @@
-export { loadCheckpoint, saveCheckpoint, type RunState } from './checkpoint.ts';
+export { crc32 } from './crc32.ts';
 export { httpFolder, type HttpFolderOptions } from './http.ts';
 export * from './json.ts';
 export * from './memory.ts';
 export { opfsFolder, opfsFolders, removeOpfsFolder, type OpfsFolderOptions } from './opfs.ts';
-export { loadAdapter, type LoadedAdapter } from './peft-load.ts';
+export {
+  loadAdapter,
+  type LoadedAdapter,
+  readAdapter,
+  type ReadAdapter,
+  type ReadAdapterOptions,
+} from './peft-load.ts';
 export { saveAdapter, type SaveAdapterOptions, type SavedAdapter } from './peft-save.ts';
 export {
   openSafetensors,

@@ -44,6 +44,10 @@ export function memoryFolder(
       stored.set(file, content);
       return content.byteLength;
     },
+    async remove(file) {
+      checkFileName(file, name);
+      return stored.delete(file);
+    },
   };
   return folder;
 }

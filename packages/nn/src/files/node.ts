@@ -1,9 +1,20 @@
-// The only file that touches node: modules; exported as `@bax/nn/node`.
-import { randomUUID } from 'node:crypto';
+// Exported as `@bax/nn/node`: with node-temp.ts the only file that touches node: modules.
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
+import {
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  stat,
+  unlink,
+} from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
 import { BaxError } from '@bax/core';
+import { isTemp, removeStale, tempName } from './node-temp.ts';
 import {
   type ByteSource,
   type Chunks,
@@ -13,7 +24,6 @@ import {
   textOf,
 } from './source.ts';
 
-const TEMP = /^\.bax-[0-9a-f-]{36}\.tmp$/;
 const MAX_READ = 2 ** 30; // one read call takes less than 2 GiB
 
 export interface OpenFolderOptions {
@@ -25,11 +35,13 @@ export interface OpenFolderOptions {
 
 /**
  * The directory at `path` as a folder. Files are read piece by piece; a file is written beside its place, synced and
- * then renamed, so that a crash or a full disk leaves the old one whole.
+ * then renamed, so that a crash or a full disk leaves the old one whole; what processes that were killed left beside is
+ * deleted at the first writing.
  * Rejects with a `BaxError` that names the path if it is not a directory.
  */
 export async function openFolder(path: string, options: OpenFolderOptions = {}): Promise<WritableFolder> {
   const root = await openRoot(resolve(path), options.create ?? false);
+  let swept: Promise<void> | undefined;
 
   /** The true path of a regular file; undefined if there is none; an error if it is something else. */
   async function locate(name: string): Promise<string | undefined> {
@@ -59,7 +71,7 @@ export async function openFolder(path: string, options: OpenFolderOptions = {}):
       const names = entries
         .filter((entry) => entry.isFile() || entry.isSymbolicLink())
         .map((entry) => entry.name);
-      return names.filter((name) => !TEMP.test(name)).sort();
+      return names.filter((name) => !isTemp(name)).sort();
     },
     async has(name) {
       return (await locate(name)) !== undefined;
@@ -74,7 +86,20 @@ export async function openFolder(path: string, options: OpenFolderOptions = {}):
     },
     async write(name, chunks, bytes) {
       checkFileName(name, root);
+      await (swept ??= removeStale(root).catch(() => {})); // what they leave does no harm
       return replace(root, name, chunks, bytes);
+    },
+    async remove(name) {
+      checkFileName(name, root);
+      const path = join(root, name);
+      try {
+        await unlink(path);
+      } catch (error) {
+        if (codeOf(error) === 'ENOENT') return false;
+        throw explain(error, path, 'could not be deleted');
+      }
+      await syncDirectory(root);
+      return true;
     },
   };
   return folder;
@@ -138,7 +163,7 @@ async function replace(
   bytes: number | undefined,
 ): Promise<number> {
   const path = join(root, name);
-  const temp = join(root, `.bax-${randomUUID()}.tmp`);
+  const temp = join(root, await tempName());
   let written = 0;
   try {
     const old = await lstat(path).catch(() => undefined);
@@ -173,7 +198,7 @@ async function replace(
   return written;
 }
 
-/** Makes the rename itself survive a power cut. Windows cannot sync a directory and needs none. */
+/** Makes what was renamed or deleted survive a power cut. Windows cannot sync a directory and needs none. */
 async function syncDirectory(root: string): Promise<void> {
   if (sep === '\\') return;
   const handle = await open(root, constants.O_RDONLY);

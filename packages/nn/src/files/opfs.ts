@@ -1,10 +1,8 @@
 // The browser's private file system, which belongs to a page's origin and stays when the page is closed: what a user
 // trained is kept here. In a window and in a Worker. https://fs.spec.whatwg.org/#sandboxed-filesystem
 import { BaxError } from '@bax/core';
+import { isTemp, removeStale, withTemp } from './opfs-temp.ts';
 import { type Chunks, type WritableFolder, blobSource, checkFileName, textOf } from './source.ts';
-
-/** What a closed tab may leave of an unfinished file: ours, and the one in which Chromium holds what a stream wrote. */
-const TEMP = /^\.bax-[0-9a-f-]{36}\.tmp$|\.crswap$/;
 
 export interface OpfsFolderOptions {
   /** Make the folder, and those above it, if it is not there. */
@@ -13,7 +11,8 @@ export interface OpfsFolderOptions {
 
 /**
  * The folder at `path` (`adapters/ishmael`) of the origin's private file system. A file is written beside its place and
- * then moved there, so that a failure or a closed tab leaves the old one whole.
+ * then moved there, so that a failure or a closed tab leaves the old one whole; what a closed tab left beside is deleted
+ * at the first writing.
  * Rejects with a `BaxError` if there is no such folder, or no such file system: on pages without https, in old browsers.
  */
 export async function opfsFolder(path: string, options: OpfsFolderOptions = {}): Promise<WritableFolder> {
@@ -21,6 +20,7 @@ export async function opfsFolder(path: string, options: OpfsFolderOptions = {}):
   if (!directory)
     throw new BaxError(`opfsFolder: there is no folder ${path}; pass { create: true } to make it`);
   const place = `opfs:${path}`;
+  let swept: Promise<void> | undefined;
 
   async function locate(name: string): Promise<FileSystemFileHandle | undefined> {
     checkFileName(name, place);
@@ -31,7 +31,7 @@ export async function opfsFolder(path: string, options: OpfsFolderOptions = {}):
     name: place,
     async list() {
       const entries = await told(async () => entriesOf(directory), place, 'could not be listed');
-      return namesOf(entries, 'file').filter((name) => !TEMP.test(name));
+      return namesOf(entries, 'file').filter((name) => !isTemp(name));
     },
     async has(name) {
       return (await locate(name)) !== undefined;
@@ -47,7 +47,13 @@ export async function opfsFolder(path: string, options: OpfsFolderOptions = {}):
     },
     async write(name, chunks, bytes) {
       checkFileName(name, place);
-      return replace(directory, name, chunks, bytes, `${place}/${name}`);
+      await (swept ??= removeStale(directory).catch(() => undefined)); // what they leave does no harm
+      return withTemp(async (temp) => replace(directory, temp, name, chunks, bytes, `${place}/${name}`));
+    },
+    async remove(name) {
+      if (!(await locate(name))) return false;
+      await told(async () => directory.removeEntry(name), `${place}/${name}`, 'could not be deleted');
+      return true;
     },
   };
   return folder;
@@ -108,12 +114,12 @@ const namesOf = (entries: readonly Entry[], kind: Entry['kind']): string[] =>
 
 async function replace(
   directory: FileSystemDirectoryHandle,
+  temp: string,
   name: string,
   chunks: Chunks,
   bytes: number | undefined,
   path: string,
 ): Promise<number> {
-  const temp = `.bax-${crypto.randomUUID()}.tmp`;
   let written = 0;
   const done = async <T>(f: () => Promise<T>): Promise<T> =>
     told(f, path, 'could not be written', async () => quota(written, bytes));

@@ -1,16 +1,27 @@
 /** Writes adapters as PEFT does: adapter_config.json and adapter_model.safetensors. */
-import { BaxError } from '@bax/core';
+import { BaxError, type Tensor } from '@bax/core';
+import { fingerprint } from '../fingerprint.ts';
 import { Conv1D } from '../layers/conv1d.ts';
-import type { LoraModel } from '../lora/attach.ts';
-import type { LoraLinear } from '../lora/lora-linear.ts';
+import { Embedding } from '../layers/embedding.ts';
+import { matrix, type Matrix } from '../linalg/index.ts';
+import type { Adapter } from '../lora/adapter.ts';
+import type { LoraBranch } from '../lora/branch.ts';
+import { takesFromW } from '../lora/config.ts';
+import { savedModules } from '../lora/full.ts';
+import type { LoraModel } from '../lora/lora-model.ts';
 import { matches, targetsOf } from '../lora/targets.ts';
 import type { Module } from '../module.ts';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, peftConfig, PEFT_PREFIX } from './peft-config.ts';
-import { SLICES_KEY, type SliceMap } from './peft-slices.ts';
+import { type HostBranch, type PeftModule, toBlocks } from './peft-blocks.ts';
+import { peftConfig } from './peft-config-write.ts';
+import { ADAPTER_WEIGHTS, fullName, partName } from './peft-names.ts';
+import { writePair } from './peft-pair.ts';
+import { type BranchRecord, writeRecord } from './peft-record.ts';
 import { writeSafetensors, type TensorToWrite } from './safetensors-write.ts';
 import type { WritableFolder } from './source.ts';
 
 export interface SaveAdapterOptions {
+  /** Which adapter, where the model has several. */
+  readonly adapter?: string | undefined;
   /** What PEFT shall call the base model: a Hub name or a directory. */
   readonly baseModel?: string | undefined;
   /** Before anything is written. */
@@ -19,91 +30,145 @@ export interface SaveAdapterOptions {
 export interface SavedAdapter {
   /** Bytes of adapter_model.safetensors. */
   readonly bytes: number;
-  /** Numbers trained: those of A and B as they are held here. */
+  /** Numbers trained: those of the adapter as it is held here. */
   readonly trained: number;
   /** Numbers in the file. More than `trained` where slices of a fused layer were written as one block with zeros. */
   readonly stored: number;
 }
 
-/** One module as PEFT stores it. Slices become one pair: A' = [A_q; A_v], B' with each B in its block, r' and α' summed. */
-interface PeftModule {
-  readonly r: number;
-  readonly alpha: number;
-  readonly A: Float32Array;
-  readonly B: Float32Array;
-  readonly in: number;
-  readonly out: number;
+/** A module as it goes into the file. */
+interface Entry extends PeftModule {
+  readonly path: string;
+  readonly embedding: boolean;
+  readonly magnitude: Float64Array | undefined;
 }
 
 /**
- * Writes the adapter, in F32 whatever it is held in, so that PEFT loads it to the same logits; whether it is enabled and
- * its strength are not saved. The weights come first and the configuration last, each
- * replaced whole or not at all.
- * @throws if a factor is not finite; then nothing was written.
+ * Writes an adapter, in F32 whatever it is held in, so that PEFT loads it to the same logits; whether it is active and its
+ * weight are not saved. What PiSSA and OLoRA took out of W is written with it, as a plain adapter of twice the rank for the
+ * base as it was. The weights come first and the configuration last, each replaced whole or not at all, and never the weights
+ * under an old configuration that is another: a process that is killed in between leaves weights alone, which nobody takes
+ * for an adapter.
+ * @throws if a value is not finite, or the model has several adapters and none is named; then nothing was written.
  */
 export async function saveAdapter<M extends Module>(
   lora: LoraModel<M>,
   folder: WritableFolder,
-  { baseModel, signal }: SaveAdapterOptions = {},
+  { adapter: name, baseModel, signal }: SaveAdapterOptions = {},
 ): Promise<SavedAdapter> {
-  const modules = new Map<string, PeftModule>();
-  const slices: SliceMap = {};
-  for (const [path, layer] of lora.layers) {
-    signal?.throwIfAborted();
-    modules.set(path, await toPeft(path, layer));
-    const own = layer.branches.flatMap((b) => (b.slice ? [{ ...b.slice, r: b.r, alpha: b.alpha }] : []));
-    if (own.length > 0) slices[path] = own;
+  const [adapter, { base }] = [lora.adapter(name), lora];
+  const entries = await entriesOf(adapter, base, signal);
+  const tensors = entries.flatMap(tensorsOf);
+  const adapted = new Set(entries.map(({ path }) => path));
+  for (const [path, t] of adapter.full) {
+    const key = fullName(path, adapted.has(path.slice(0, path.lastIndexOf('.'))));
+    tensors.push({ name: key, dtype: 'F32', shape: t.shape, data: await valuesOf(path, t) });
   }
-  const tensors = [...modules].flatMap(([path, m]): TensorToWrite[] => [
-    { name: `${PEFT_PREFIX}${path}.lora_A.weight`, dtype: 'F32', shape: [m.r, m.in], data: m.A },
-    { name: `${PEFT_PREFIX}${path}.lora_B.weight`, dtype: 'F32', shape: [m.out, m.r], data: m.B },
-  ]);
-  const config = peftConfig({
-    modules: new Map([...modules].map(([path, { r, alpha }]) => [path, { r, alpha }])),
-    targets: shortTargets(lora.base, [...modules.keys()]),
-    dropout: lora.plan.config.dropout,
-    fanInFanOut: [...lora.layers.values()].every(({ base }) => base instanceof Conv1D),
+  const { config } = adapter;
+  const layers = base.namedModules();
+  const linears = entries.filter(({ embedding }) => !embedding);
+  const json = peftConfig({
+    lora: config,
+    modules: new Map(entries.map(({ path, r, alpha }) => [path, { r, alpha }])),
+    targets: shortTargets(base, [...adapted]),
+    modulesToSave: savedModules(base, config.modulesToSave),
+    fanInFanOut: linears.length > 0 && linears.every(({ path }) => layers.get(path) instanceof Conv1D),
     baseModel: baseModel ?? null,
+    taskType: 'config' in base ? 'CAUSAL_LM' : null,
   });
-  const metadata = {
-    format: 'pt',
-    ...(Object.keys(slices).length > 0 ? { [SLICES_KEY]: JSON.stringify({ version: 1, slices }) } : {}),
+  const slices = Object.fromEntries(
+    entries.flatMap(({ path, records }): [string, readonly BranchRecord[]][] =>
+      records ? [[path, records]] : [],
+    ),
+  );
+  const record = {
+    slices,
+    ...(takesFromW(config.init) ? { init: config.init as 'pissa' | 'olora' } : {}),
+    ...(config.freezeA ? { freezeA: true } : {}),
+    ...optional('base', await fingerprint(base)),
   };
-  const bytes = await writeSafetensors(folder, ADAPTER_WEIGHTS, tensors, { metadata, atLeastOne: true });
-  await folder.write(ADAPTER_CONFIG, [new TextEncoder().encode(JSON.stringify(config, null, 2))]);
+  signal?.throwIfAborted();
+  const metadata = { format: 'pt', ...writeRecord(record) };
+  const bytes = await writePair(folder, JSON.stringify(json, null, 2), async (into) =>
+    writeSafetensors(into, ADAPTER_WEIGHTS, tensors, { metadata, atLeastOne: true }),
+  );
   return {
     bytes,
-    trained: lora.plan.parameters,
-    stored: [...modules.values()].reduce((n, m) => n + m.r * (m.in + m.out), 0),
+    trained: adapter.parameterCount,
+    stored: tensors.reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0),
   };
 }
 
-async function toPeft(path: string, layer: LoraLinear): Promise<PeftModule> {
-  const [k, out] = [layer.inFeatures, layer.outFeatures];
-  const r = layer.branches.reduce((n, b) => n + b.r, 0);
-  const [A, B] = [new Float32Array(r * k), new Float32Array(out * r)];
-  let alpha = 0;
-  let rank = 0;
-  for (const branch of layer.branches) {
-    const [a, b] = [await branch.A.data(), await branch.B.data()];
-    if (branch.scale !== layer.branches[0]!.scale)
-      throw new BaxError(
-        `saveAdapter: the slices of ${path} have different scales, ${branch.scale} and ${layer.branches[0]!.scale}; PEFT holds one for a module`,
-      );
-    A.set(a, rank * k);
-    const start = branch.slice?.start ?? 0;
-    for (let i = 0; i < branch.B.shape[0]!; i++)
-      for (let j = 0; j < branch.r; j++) B[(start + i) * r + rank + j] = b[i * branch.r + j]!;
-    alpha += branch.alpha;
-    rank += branch.r;
+const optional = <T>(key: string, value: T | undefined): Record<string, T> =>
+  value === undefined ? {} : { [key]: value };
+
+/** The adapter's modules in the model's order, on the host. */
+async function entriesOf(adapter: Adapter, base: Module, signal: AbortSignal | undefined): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  for (const [path, layer] of base.namedModules()) {
+    const branches = [...adapter.branches.values()].filter(({ place }) => place.modulePath === path);
+    if (branches.length === 0) continue;
+    signal?.throwIfAborted();
+    branches.sort((a, b) => a.start - b.start);
+    const { outFeatures, matrix: W } = layer as Embedding;
+    const hosts = await Promise.all(branches.map(hostBranch));
+    const blocks = toBlocks(path, outFeatures, branches.map((branch, i) => ({ branch, host: hosts[i]! }))); // prettier-ignore
+    const magnitude = await magnitudeOf(path, branches, W);
+    if (W !== (layer as Embedding).weight) W.dispose(); // a view would hold the weight's memory
+    entries.push({ ...blocks, path, embedding: layer instanceof Embedding, magnitude });
   }
-  for (const [name, values] of Object.entries({ A, B }))
-    // as they will be stored: f32 may overflow where f64 did not
-    if (!values.every(Number.isFinite))
-      throw new BaxError(
-        `saveAdapter: ${name} of ${path} holds values that are not finite; nothing was written`,
-      );
-  return { r, alpha, A, B, in: k, out };
+  return entries;
+}
+
+async function hostBranch(branch: LoraBranch): Promise<HostBranch> {
+  const onHost = async (factor: 'A' | 'B' | 'A0' | 'B0'): Promise<Matrix | undefined> => {
+    const t = branch[factor];
+    return t && matrix(t.shape[0]!, t.shape[1]!, await valuesOf(branch.place.modulePath, t, factor));
+  };
+  const [A, B, A0, B0] = await Promise.all((['A', 'B', 'A0', 'B0'] as const).map(onHost));
+  return { A: A!, B: B!, A0, B0 };
+}
+
+/** DoRA's m for all outputs: rows that no slice changes keep W's lengths. */
+async function magnitudeOf(
+  path: string,
+  branches: readonly LoraBranch[],
+  W: Tensor,
+): Promise<Float64Array | undefined> {
+  if (!branches[0]!.magnitude) return undefined;
+  const [out, k] = W.shape as [number, number];
+  const lengths = new Float64Array(out);
+  if (branches.reduce((n, b) => n + b.length, 0) < out) {
+    const values = await W.data();
+    lengths.forEach((_, i) => (lengths[i] = Math.hypot(...values.subarray(i * k, (i + 1) * k))));
+  }
+  for (const { magnitude, start } of branches)
+    lengths.set(await valuesOf(path, magnitude!, 'magnitude'), start);
+  return lengths;
+}
+
+/** @throws unless every value is finite as it will be stored: f32 may overflow where f64 did not. */
+async function valuesOf(path: string, t: Tensor, what?: string): Promise<Float32Array> {
+  const values = Float32Array.from(await t.data());
+  if (!values.every(Number.isFinite))
+    throw new BaxError(
+      `saveAdapter: ${what ? `${what} of ` : ''}${path} holds values that are not finite; nothing was written`,
+    );
+  return values;
+}
+
+function tensorsOf({ path, embedding, A, B, magnitude }: Entry): TensorToWrite[] {
+  const tensor = (part: 'A' | 'B' | 'magnitude', shape: readonly number[], data: Float64Array): TensorToWrite => ({
+    name: partName(path, part, embedding),
+    dtype: 'F32',
+    shape,
+    data: Float32Array.from(data),
+  }); // prettier-ignore
+  return [
+    tensor('A', [A.rows, A.columns], A.data),
+    tensor('B', [B.rows, B.columns], B.data),
+    ...(magnitude ? [tensor('magnitude', [magnitude.length], magnitude)] : []),
+  ];
 }
 
 /** The last names of the paths if they mean just these modules, else the whole paths. */

@@ -33,7 +33,7 @@ export interface SafetensorsOptions {
  * https://github.com/huggingface/safetensors/blob/main/safetensors/src/tensor.rs
  */
 export async function writeSafetensors(
-  folder: WritableFolder,
+  folder: Pick<WritableFolder, 'write'>,
   file: string,
   tensors: readonly TensorToWrite[],
   options: SafetensorsOptions = {},

@@ -42,6 +42,8 @@ export interface WritableFolder extends Folder {
    * Resolves to the bytes written.
    */
   write(name: string, chunks: Chunks, bytes?: number): Promise<number>;
+  /** Deletes a file, for good once it resolves. Resolves to whether there was one. */
+  remove(name: string): Promise<boolean>;
 }
 
 /** Throws a `BaxError` unless `name` is a plain file name, which cannot lead out of the folder `where`. */

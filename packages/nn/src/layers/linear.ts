@@ -1,4 +1,4 @@
-import { BaxError, linear, showShape, within, type Tensor } from '@bax/core';
+import { BaxError, contiguous, linear, showShape, within, type Tensor } from '@bax/core';
 import { Module, type Context } from '../module.ts';
 
 /** Rows `start` to `start + length` of the output, e.g. the query part of a fused query-key-value layer. */
@@ -42,6 +42,10 @@ export class Linear extends Module implements Projection {
   }
   get inFeatures(): number {
     return this.weight.shape[1]!;
+  }
+  /** A layer of the same kind with another matrix [out, in]. */
+  withMatrix(matrix: Tensor): Linear {
+    return Object.assign(new Linear(contiguous(matrix), this.bias), { slices: this.slices });
   }
 
   forward(x: Tensor, _context?: Context): Tensor {

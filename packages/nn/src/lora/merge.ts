@@ -1,25 +1,21 @@
-import { BaxError, contiguous, keep, noGrad, scope, transpose } from '@bax/core';
-import { Conv1D } from '../layers/conv1d.ts';
-import { Linear } from '../layers/linear.ts';
-import { transform, type Module } from '../module.ts';
-import type { AdapterState, LoraLinear } from './lora-linear.ts';
+import {
+  BaxError,
+  copy,
+  fromHost,
+  type HalfFloat,
+  keep,
+  narrowed,
+  noGrad,
+  scope,
+  type Tensor,
+} from '@bax/core';
+import { type Module, transform } from '../module.ts';
+import type { Adaptable } from './changed-rows.ts';
+import type { LoraEmbedding } from './lora-embedding.ts';
+import type { LoraLinear } from './lora-linear.ts';
+import type { LoraModel } from './lora-model.ts';
+import { type MergedLayer, type MergeReport, measure, reportOf } from './merge-report.ts';
 
-/** How far a merged weight Ŵ' is from W + s B A, which is computed in f64 beside it. */
-export interface MergedLayer {
-  readonly path: string;
-  /** The largest |Ŵ' − (W + s B A)| of all components. */
-  readonly error: number;
-  /** What that component may be off: u |W + s B A| + (1 + u) γ_{r+1} |s| |B| |A| (law P33); γ_{r+2} if f32 rounds s. */
-  readonly bound: number;
-  /** The largest error / bound of all components; at most 1. */
-  readonly ratio: number;
-}
-export interface MergeReport {
-  readonly layers: readonly MergedLayer[];
-  /** The layer with the largest error. */
-  readonly worst: MergedLayer;
-  toString(): string;
-}
 export interface Merged<M> {
   /** A plain model of the base's class: the same calls, no adapter in it. It shares every tensor that merging did not change. */
   readonly model: M;
@@ -30,120 +26,93 @@ export interface Merged<M> {
 export interface MergeOptions {
   /** A merged weight that is tied to another one becomes a weight of its own; without this such a merge is refused. */
   readonly untie?: boolean;
+  /**
+   * How merged weights are held. W + s B A is computed in f32 (f64 for models of f64) from the widened W and rounded once.
+   * Default: f32 also where W is held in f16 or bf16, since rounding it back can cost more than the adapter changes.
+   */
+  readonly storage?: 'f32' | HalfFloat;
 }
 
 /**
- * Replaces every adapted layer by a plain one with W + s B A, which is held in f32 also where W is held in f16 or bf16: it is
- * computed from the widened W, and rounding it back would cost more than the adapter changes.
- * @throws if the adapter is disabled, a tied weight would change, or a result is not finite.
+ * Replaces every layer that an active adapter changes by a plain one with W + Σ w s B A, and puts copies of what they train
+ * whole in the place of the base's.
+ * @throws if no adapter is active, a tied weight would change, or a result is not finite (or too large for the storage).
  */
 export async function mergeLora<M extends Module>(
-  adapted: M,
-  layers: ReadonlyMap<string, LoraLinear>,
-  state: AdapterState,
-  { untie = false }: MergeOptions = {},
+  lora: LoraModel<M>,
+  { untie = false, storage = 'f32' }: MergeOptions = {},
 ): Promise<Merged<M>> {
-  const untied = Object.keys(adapted.tied).filter((name) => layers.has(name.replace(/\.weight$/, '')));
+  const { model: adapted, base } = lora;
+  if (!['f32', 'f16', 'bf16'].includes(storage))
+    throw new BaxError(`merge: storage is '${String(storage)}'; choose f32, f16 or bf16`);
+  if (!lora.enabled)
+    throw new BaxError('merge: the adapter is disabled, so merging would give the base; call enable() first');
+  if (lora.active.size === 0)
+    throw new BaxError('merge: no adapter is active, so merging would give the base; call activate() first');
+  const layers = new Map([...lora.layers].filter(([, layer]) => layer.active().length > 0));
+  const untied = Object.entries(adapted.tied).filter((pair) =>
+    pair.some((name) => layers.has(name.replace(/\.weight$/, ''))),
+  );
   if (untied.length > 0 && !untie)
     throw new BaxError(
-      `merge: ${untied[0]} is tied to ${adapted.tied[untied[0]!]}; merging would change both. Pass { untie: true } to give the head a weight of its own`,
+      `merge: ${untied[0]![0]} is tied to ${untied[0]![1]}; merging would change both. Pass { untie: true } to give the head a weight of its own`,
     );
-  if (!state.enabled)
-    throw new BaxError('merge: the adapter is disabled, so merging would give the base; call enable() first');
-  const { strength } = state;
-  const merged = new Map<string, Linear>();
+  const whole = new Set([...lora.active.keys()].flatMap((name) => [...lora.adapter(name).full.values()]));
+  const made: Tensor[] = [];
   const dispose = (): void => {
-    for (const layer of merged.values()) layer.weight.dispose();
+    for (const t of made) t.dispose();
   };
+  const merged = new Map<string, Adaptable>();
   const reports: MergedLayer[] = [];
+  let model: M;
   try {
-    for (const [path, layer] of layers) merged.set(path, mergedLinear(layer, strength));
-    for (const [path, layer] of layers) reports.push(await measure(path, layer, merged.get(path)!, strength));
+    for (const [path, layer] of layers) {
+      const plain = await narrow(path, mergedLayer(layer), storage);
+      made.push(plain.weight);
+      merged.set(path, plain);
+    }
+    for (const [path, layer] of layers) reports.push(await measure(path, layer, merged.get(path)!));
+    for (const [path, layer] of lora.layers)
+      if (!merged.has(path)) merged.set(path, transform(layer.base, {})); // of no active adapter
+    model = transform(adapted, {
+      module: (_, path) => merged.get(path),
+      tensor(t) {
+        if (!whole.has(t)) return undefined;
+        made.push(noGrad(() => keep(copy(t))));
+        return made.at(-1);
+      },
+    });
   } catch (error) {
     dispose();
     throw error;
   }
-  const model = transform(adapted, { module: (_, path) => merged.get(path) });
-  if (untied.length > 0) {
-    model.tied = Object.fromEntries(Object.entries(model.tied).filter(([name]) => !untied.includes(name)));
-    if ('config' in model)
-      Object.assign(model, { config: { ...(model.config as object), tie_word_embeddings: false } });
-  }
+  model.tied = Object.fromEntries(Object.entries(adapted.tied).filter(([name]) => !untied.some(([other]) => other === name))); // prettier-ignore
+  if (Object.keys(model.tied).length < Object.keys(base.tied).length && 'config' in model)
+    Object.assign(model, { config: { ...(model.config as object), tie_word_embeddings: false } });
   return { model, report: reportOf(reports), dispose };
 }
 
-function mergedLinear(layer: LoraLinear, strength: number): Linear {
-  const { base } = layer;
-  const weight = scope(() =>
+function mergedLayer(layer: LoraLinear | LoraEmbedding): Adaptable {
+  return scope(() =>
     noGrad(() => {
-      const matrix = layer.mergedMatrix(strength);
-      return contiguous(base instanceof Conv1D ? transpose(matrix) : matrix);
+      const plain = layer.base.withMatrix(layer.mergedMatrix());
+      keep(plain.weight);
+      return plain;
     }),
   );
-  const plain = new (base instanceof Conv1D ? Conv1D : Linear)(keep(weight), base.bias);
-  plain.slices = base.slices;
-  return plain;
 }
 
-/** In f64 on the host, so that every backend is measured alike. */
-async function measure(
-  path: string,
-  layer: LoraLinear,
-  merged: Linear,
-  strength: number,
-): Promise<MergedLayer> {
-  const [W, M] = await Promise.all([matrixOf(layer.base), matrixOf(merged)]);
-  const k = layer.inFeatures;
-  // In f64 the reference rounds as much as what it measures.
-  const u = merged.weight.dtype === 'f64' ? 2 ** -52 : merged.weight.backend.info.roundoff;
-  let [error, bound, ratio] = [0, 0, 0];
-  const see = (row: number, column: number, exact: number, magnitude: number, roundings: number): void => {
-    const gamma = (roundings * u) / (1 - roundings * u);
-    const off = Math.abs(M[row * k + column]! - exact);
-    const allowed = u * Math.abs(exact) + (1 + u) * gamma * magnitude + 2 ** -149;
-    if (!Number.isFinite(off))
-      throw new BaxError(
-        `merge: ${path}: component [${row}, ${column}] is not finite; the adapter or the base is broken. Nothing was merged`,
-      );
-    if (off >= error) [error, bound] = [off, allowed];
-    ratio = Math.max(ratio, off / allowed);
-  };
-  const untouched = new Set(Array.from({ length: layer.outFeatures }, (_, i) => i));
-  for (const branch of layer.branches) {
-    const [A, B] = await Promise.all([branch.A.data(), branch.B.data()]);
-    const [r, s] = [branch.r, branch.scale * strength];
-    const roundings = r + (Math.fround(s) === s ? 1 : 2);
-    const start = branch.slice?.start ?? 0;
-    for (let i = 0; i < branch.B.shape[0]!; i++) {
-      untouched.delete(start + i);
-      for (let j = 0; j < k; j++) {
-        let [sum, magnitude] = [0, 0];
-        for (let l = 0; l < r; l++) {
-          const term = B[i * r + l]! * A[l * k + j]!;
-          sum += term;
-          magnitude += Math.abs(term);
-        }
-        see(start + i, j, W[(start + i) * k + j]! + s * sum, Math.abs(s) * magnitude, roundings);
-      }
-    }
-  }
-  for (const row of untouched) for (let j = 0; j < k; j++) see(row, j, W[row * k + j]!, 0, 0);
-  return { path, error, bound, ratio };
-}
-
-/** The weight as [out, in] on the host. */
-async function matrixOf(layer: Linear): Promise<ArrayLike<number>> {
-  const { matrix } = layer;
+/** The layer with its weight held in `storage`. @throws if a weight is then no longer finite. */
+async function narrow(path: string, layer: Adaptable, storage: 'f32' | HalfFloat): Promise<Adaptable> {
+  const { weight } = layer;
+  if (storage === 'f32') return layer;
+  if (weight.dtype !== 'f32')
+    throw new BaxError(`merge: ${path} is ${weight.dtype}, and storage '${storage}' is for models of f32`);
   try {
-    return await matrix.data();
+    const values = await weight.data();
+    const held = narrowed(storage, values);
+    return Object.assign(layer, { weight: keep(fromHost(held, weight.shape, storage, { backend: weight.backend })) }); // prettier-ignore
   } finally {
-    if (matrix !== layer.weight) matrix.dispose(); // a view would keep the weight's memory
+    weight.dispose();
   }
-}
-
-function reportOf(layers: readonly MergedLayer[]): MergeReport {
-  const worst = layers.reduce((a, b) => (b.error > a.error ? b : a));
-  const ratio = Math.max(...layers.map((l) => l.ratio));
-  const text = `${layers.length} weights merged; largest error ${worst.error.toExponential(2)} in ${worst.path}, where ${worst.bound.toExponential(2)} is allowed; every component is within ${(100 * ratio).toFixed(0)} % of its bound`;
-  return { layers, worst, toString: () => text };
 }

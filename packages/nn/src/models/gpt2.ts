@@ -18,7 +18,7 @@ import {
 import { CausalSelfAttention, KeyValueCache, type AttentionContext } from '../layers/attention.ts';
 import { Conv1D } from '../layers/conv1d.ts';
 import { dropped } from '../layers/dropped.ts';
-import { Embedding } from '../layers/embedding.ts';
+import { Embedding, type Lookup } from '../layers/embedding.ts';
 import { LayerNorm } from '../layers/layer-norm.ts';
 import { Linear, type Projection } from '../layers/linear.ts';
 import { MLP } from '../layers/mlp.ts';
@@ -75,16 +75,16 @@ export class Gpt2Block extends Module {
 
 /** Token and position embeddings, the blocks and the last norm: ids [B, T] → [B, T, d]. */
 export class Gpt2Transformer extends Module {
-  wte: Embedding;
-  wpe: Embedding;
+  wte: Lookup;
+  wpe: Lookup;
   h: Gpt2Block[];
   ln_f: LayerNorm;
   readonly dropout: number;
 
-  constructor(config: Gpt2Config, get: ParameterSource) {
+  constructor(config: Gpt2Config, wte: Lookup, get: ParameterSource) {
     super();
     const { n_embd: d } = config;
-    this.wte = new Embedding(get('transformer.wte.weight', [config.vocab_size, d], 'normal'));
+    this.wte = wte;
     this.wpe = new Embedding(get('transformer.wpe.weight', [config.n_positions, d], 'normal'));
     this.h = Array.from(
       { length: config.n_layer },
@@ -102,7 +102,7 @@ export class Gpt2Transformer extends Module {
     const time = ids.shape[1]!;
     const start = context.cache?.length ?? 0;
     const place = slice(positions([start + time], 0, ids.backend), 0, start);
-    let x = add(this.wte.forward(ids), this.wpe.forward(place)); // [B, T, d] + [T, d]
+    let x = add(this.wte.forward(ids, context), this.wpe.forward(place, context)); // [B, T, d] + [T, d]
     x = dropped(x, this.dropout, this, context);
     this.h.forEach((block, i) => (x = block.forward(x, context, i)));
     if (context.cache) context.cache.length += time;
@@ -121,15 +121,19 @@ export class Gpt2 extends Module {
   constructor(config: Gpt2Config, get: ParameterSource) {
     super();
     this.config = config;
-    this.transformer = new Gpt2Transformer(config, get);
+    const wte = new Embedding(get('transformer.wte.weight', [config.vocab_size, config.n_embd], 'normal'));
+    this.transformer = new Gpt2Transformer(config, wte, get);
     const tied = config.tie_word_embeddings;
     this.lm_head = new Linear(
-      tied
-        ? this.transformer.wte.weight
-        : get('lm_head.weight', [config.vocab_size, config.n_embd], 'normal'),
+      tied ? wte.weight : get('lm_head.weight', [config.vocab_size, config.n_embd], 'normal'),
     );
     if (tied) this.tied = { 'lm_head.weight': 'transformer.wte.weight' };
     this.namedModules();
+  }
+
+  /** Where its weights are. */
+  get backend(): Backend {
+    return this.transformer.ln_f.weight.backend;
   }
 
   /**
@@ -157,7 +161,7 @@ export class Gpt2 extends Module {
   /** An empty cache for `batch` sequences of at most `capacity` tokens. */
   newCache(batch = 1, capacity: number = this.config.n_positions): KeyValueCache {
     const { n_layer, n_head, n_embd } = this.config;
-    const { weight } = this.transformer.wte;
+    const { weight } = this.transformer.ln_f;
     return new KeyValueCache(
       n_layer,
       [batch, n_head, Math.min(capacity, this.config.n_positions), n_embd / n_head],

@@ -50,6 +50,7 @@ export function adamW(params: Params | readonly ParamGroup[], options: AdamWOpti
       lr,
       weightDecay,
       decay: options.decay,
+      settings: { betas: [beta1, beta2], eps },
       state: ['exp_avg', 'exp_avg_sq'],
       scalars: ({ lr, weightDecay, t }) => [
         1 - lr * weightDecay,

@@ -1,6 +1,7 @@
 import {
   assign, BaxError, copyAlike, keep, moveTogether, onReplay, runsOf, sameShape, scope, showShape, zeros, type Tensor,
 } from '@bax/core'; // prettier-ignore
+import type { JsonObject } from '../files/json.ts';
 import { atLeast0, slotsOf, type Decay, type ParamGroup, type Params, type Slot } from './params.ts';
 
 /**
@@ -10,8 +11,12 @@ import { atLeast0, slotsOf, type Decay, type ParamGroup, type Params, type Slot 
 export interface Optimizer {
   /** What it trains, in the order in which `step` takes gradients. */
   readonly params: readonly Tensor[];
+  /** The same under their names, as a checkpoint calls them. */
+  readonly namedParams: ReadonlyMap<string, Tensor>;
   /** The learning rate of a step that names none. */
   readonly lr: number;
+  /** All else that it was made with, by which a checkpoint knows it again: its name, its numbers, its groups. */
+  readonly settings: JsonObject;
   /** The steps made so far, those before a `load` included. */
   readonly stepCount: number;
   /**
@@ -43,6 +48,8 @@ export interface OptimizerRule {
   /** Of the parameters whose group names none. */
   readonly weightDecay: number;
   readonly decay?: Decay | undefined;
+  /** The other numbers that make it what it is, such as β. */
+  readonly settings: JsonObject;
   /** The kinds of state, each a tensor of its parameter's shape that starts at 0. */
   readonly state: readonly string[];
   /** The numbers that `update` needs, computed in f64: they change from step to step, the kernel stays. */
@@ -88,7 +95,17 @@ export function defineOptimizer(rule: OptimizerRule, given: Params | readonly Pa
 
   return {
     params,
+    namedParams: new Map(slots.map(({ name, param }) => [name, param])),
     lr: rule.lr,
+    settings: {
+      name: by,
+      ...rule.settings,
+      groups: groups.map(({ members, lrRatio, weightDecay }) => ({
+        lrRatio,
+        weightDecay,
+        params: members.map((i) => slots[i]!.name),
+      })),
+    },
     get stepCount() {
       return stepCount;
     },

@@ -45,6 +45,7 @@ export function sgd(params: Params | readonly ParamGroup[], options: SgdOptions 
       lr,
       weightDecay,
       decay: options.decay,
+      settings: { momentum, nesterov },
       state: momentum === 0 ? [] : ['momentum_buffer'],
       scalars: ({ lr, weightDecay }) => [lr, weightDecay],
       update(param, grad, [buffer], scalars) {

@@ -1,5 +1,9 @@
-/** What train is told, and what it tells. */
+/**
+ * What train is told, and what it tells. Programs count steps from 0 (`batches(0)` is that of the first), people from 1:
+ * messages and progress do as they.
+ */
 import type { Key, Tensor } from '@bax/core';
+import type { WritableFolder } from '../files/source.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import type { Schedule } from '../optim/schedule.ts';
 
@@ -56,8 +60,10 @@ export interface TrainOptions<B extends TrainBatch> {
   readonly signal?: AbortSignal;
   /** Called after each step, and waited for: save, evaluate, show. */
   readonly onStep?: (event: TrainEvent) => void | Promise<void>;
-  /** The steps that were made before. Default 0. */
+  /** The steps that were made before, of a run whose state you loaded yourself. Default 0. */
   readonly startStep?: number;
+  /** Where training survives whatever stops it: the same call goes on from the newest one. */
+  readonly checkpoints?: CheckpointOptions;
   /** Of the keys in `TrainContext`. Default 0. */
   readonly seed?: number;
   /**
@@ -69,11 +75,40 @@ export interface TrainOptions<B extends TrainBatch> {
   readonly replay?: boolean;
 }
 
+export interface CheckpointOptions {
+  /** Where they lie, as `checkpoint-<steps made>.safetensors`; those of one run alone. */
+  readonly folder: WritableFolder;
+  /** Steps from one to the next. One more comes when training ends or is stopped by its signal. */
+  readonly every: number;
+  /** How many of the latest stay; an older one goes when a newer one is durable. Default 2. */
+  readonly keep?: number;
+  /**
+   * What the run depends on and train cannot see, as JSON: the data, the base model, α/r, dropout. Compared key by key.
+   */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Told where training goes on, before its first step. Default: what is broken goes to `console.warn`. */
+  readonly onResume?: (from: Resumed) => void;
+}
+
+/** Where a run that was stopped goes on. */
+export interface Resumed {
+  /** The steps made before; 0 if no checkpoint is whole. */
+  readonly steps: number;
+  /** The loss of each. */
+  readonly losses: readonly number[];
+  /** Spent on them. */
+  readonly seconds: number;
+  /** The checkpoints that were passed over since they are torn or were changed: each file, and what is wrong with it. */
+  readonly broken: readonly string[];
+}
+
 export interface TrainResult {
-  /** The steps made, those before `startStep` included: the `startStep` with which to go on. */
+  /** The steps made, those before this call included. */
   readonly steps: number;
   /** Whether the signal stopped training before its last step. */
   readonly aborted: boolean;
-  /** The loss of each step of this call. */
+  /** The loss of each step: of this call, or, with checkpoints, of the whole run. */
   readonly losses: number[];
+  /** Spent on them. */
+  readonly seconds: number;
 }

@@ -61,11 +61,11 @@ export function draw<B extends TrainBatch>({ batches, accumulate = 1, seed = 0 }
     const counts = all.map(({ validTokens: n }, micro) => {
       if (Number.isSafeInteger(n) && n >= 0) return n;
       throw new BaxError(
-        `train: validTokens of micro-batch ${micro} of step ${step} is ${n}; it must be an integer from 0`,
+        `train: validTokens of batches(${step}, ${micro}) is ${n}; it must be an integer from 0`,
       );
     });
     const tokens = counts.reduce((a, b) => a + b);
-    if (tokens === 0) throw new BaxError(`train: none of the tokens of step ${step} is valid`);
+    if (tokens === 0) throw new BaxError(`train: none of the tokens of batches(${step}) is valid`);
     const stepKey = foldIn(root, step);
     const drawn = all.flatMap((batch, micro) =>
       counts[micro] === 0

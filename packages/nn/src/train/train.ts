@@ -1,5 +1,6 @@
 import { BaxError } from '@bax/core';
 import { breather } from '../breath.ts';
+import { openCheckpoints } from './checkpoints.ts';
 import type { TrainBatch, TrainEvent, TrainOptions, TrainResult } from './options.ts';
 import { recordedSteps } from './recorded.ts';
 import { eagerSteps } from './step.ts';
@@ -10,51 +11,66 @@ import { eagerSteps } from './step.ts';
  * batch, within rounding. The loss and ‖g‖ are waited for before the parameters are changed; everything that
  * a step makes is freed.
  *
- * To resume bit for bit, save the parameters, `optimizer.stateTensors()`, `optimizer.stepCount` and the
- * number of steps made; load them and pass that number as `startStep`, the rest as before. There is no other
- * state: the batch, the learning rate and the random keys are functions of the step (and of the seed).
+ * With `checkpoints` it survives: called again after whatever stopped it (an error, a kill, a closed tab), in the same
+ * process or another, it goes on from the newest checkpoint and ends with the bits of a run that was never stopped. A
+ * checkpoint holds the parameters, the optimiser's state, losses and learning rates; the batches, the random keys and
+ * the schedule are functions of the step (and of the seed), which must give again what they gave. One that is torn or
+ * was changed is passed over for the one before it.
  *
  * Rejects with a `BaxError` if a loss or a gradient norm is NaN or infinite: it names the step, no part of
- * which was applied. Also if the options do not fit together, a micro-batch has no count of its tokens, or
- * none of a step's tokens is valid.
+ * which was applied. Also if the options do not fit together, a micro-batch has no count of its tokens, none of a
+ * step's tokens is valid, or the newest checkpoint is of another run (another optimiser, seed, clip, accumulation,
+ * learning rate of a step made, or other settings or parameters): it names what differs, and nothing was changed.
  */
 export async function train<B extends TrainBatch>(options: TrainOptions<B>): Promise<TrainResult> {
   const { optimizer, schedule = () => optimizer.lr, signal, onStep, steps, startStep = 0 } = options;
   checkOptions(options);
+  const began = performance.now();
+  const checkpoints = options.checkpoints && (await openCheckpoints(options, options.checkpoints));
+  const { found } = checkpoints ?? {};
+  const [losses, rates] = [[...(found?.losses ?? [])], [...(found?.rates ?? [])]];
+  const seconds = (): number => (found?.seconds ?? 0) + (performance.now() - began) / 1000;
+  let saved = losses.length;
+  const save = async (): Promise<void> => {
+    await checkpoints?.save({ losses, rates, seconds: seconds() });
+    saved = losses.length;
+  };
+
   const { backend } = optimizer.params[0]!;
   const computed = options.replay && backend.record ? recordedSteps(options) : eagerSteps(options);
-  const losses: number[] = [];
   const pace = newPace();
   const breathe = breather();
-
-  let step = startStep;
+  let step = startStep + losses.length;
   try {
     for (; step < steps && !signal?.aborted; step++) {
       const taken = computed.take(step);
       let event: TrainEvent;
       try {
         const [loss, norm] = await taken.lossAndNorm.data();
-        checkFinite('loss', loss, step);
-        checkFinite('gradient norm', norm, step);
+        checkFinite('loss', loss, step, steps);
+        checkFinite('gradient norm', norm, step, steps);
         const lr = schedule(step);
         taken.apply(lr);
         losses.push(loss);
+        rates.push(lr);
         const { tokens } = taken;
         event = { step, steps, loss, lr, gradNorm: norm, tokens, ...pace(tokens, steps - step - 1) };
       } finally {
         taken.free();
       }
       await onStep?.(event);
+      if (options.checkpoints && (step + 1) % options.checkpoints.every === 0) await save();
       await breathe();
     }
+    if (saved < losses.length) await save();
   } finally {
     computed.dispose();
   }
-  return { steps: step, aborted: step < steps, losses };
+  return { steps: step, aborted: step < steps, losses, seconds: seconds() };
 }
 
 function checkOptions<B extends TrainBatch>(options: TrainOptions<B>): void {
-  const { steps, startStep = 0, accumulate = 1, optimizer } = options;
+  const { steps, startStep = 0, accumulate = 1, optimizer, checkpoints } = options;
   const wantInteger = (name: string, value: number, least: number): void => {
     if (!Number.isSafeInteger(value) || value < least)
       throw new BaxError(`train: ${name} is ${value}; it must be an integer from ${least}`);
@@ -62,6 +78,12 @@ function checkOptions<B extends TrainBatch>(options: TrainOptions<B>): void {
   wantInteger('steps', steps, 0);
   wantInteger('startStep', startStep, 0);
   wantInteger('accumulate', accumulate, 1);
+  if (checkpoints) {
+    wantInteger('checkpoints.every', checkpoints.every, 1);
+    wantInteger('checkpoints.keep', checkpoints.keep ?? 2, 1);
+    if (startStep > 0)
+      throw new BaxError('train: with checkpoints, where training goes on stands there: leave out startStep');
+  }
   const { stepCount } = optimizer;
   if (startStep > 0 && stepCount !== startStep)
     throw new BaxError(
@@ -69,12 +91,12 @@ function checkOptions<B extends TrainBatch>(options: TrainOptions<B>): void {
     );
 }
 
-function checkFinite(what: string, value: number, step: number): void {
+function checkFinite(what: string, value: number, step: number, steps: number): void {
   if (Number.isFinite(value)) return;
-  const kept = step === 0 ? 'as they were' : `those of the last good step, ${step - 1}`;
+  const kept = step === 0 ? 'as they were' : `those after step ${step}`;
   throw new BaxError(
-    `train: the ${what} is ${value} at step ${step}, which was not applied: the parameters are ${kept}. ` +
-      'Lower the learning rate, clip the gradients, or look at the batch',
+    `train: the ${what} is ${value} at step ${step + 1} of ${steps}, which was not applied: the parameters are ${kept}. ` +
+      `Lower the learning rate, clip the gradients, or look at batches(${step})`,
   );
 }
 

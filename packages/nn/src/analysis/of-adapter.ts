@@ -1,0 +1,106 @@
+/** The analyses on an adapter that lives on a device. All that they need to know of how one is attached is here. */
+import { BaxError, type Tensor } from '@bax/core';
+import { matrix, rowsOf, svdOfProduct, type Matrix, type Svd } from '../linalg/index.ts';
+import type { LoraBranch } from '../lora/branch.ts';
+import type { Adaptable } from '../lora/changed-rows.ts';
+import type { LoraModel } from '../lora/lora-model.ts';
+import { productOf } from '../lora/product.ts';
+import type { Module } from '../module.ts';
+import { amplification, type Amplification, type AmplificationOptions } from './amplification.ts';
+import { similarityGrid, type DirectionOptions, type SimilarityGrid } from './similarity.ts';
+import { spectrum, type Spectrum } from './spectrum.ts';
+
+/** One target of an adapter, read to the host. */
+export interface AdapterMatrices {
+  /** [r, k] */
+  readonly A: Matrix;
+  /** [d, r] */
+  readonly B: Matrix;
+  /** α/r, or α/√r. The weight with which it is active is not in it. */
+  readonly scale: number;
+  /** ΔW = s B A as its SVD, less what PiSSA or OLoRA took out of W. */
+  readonly delta: Svd;
+  /** The frozen W [d, k] beside it, which is read when it is asked for. */
+  readonly weight: () => Promise<Matrix>;
+}
+
+/** Reads A and B of every target by its path (`transformer.h.0.attn.c_attn.q`), in the model's order. */
+export async function matricesOf(
+  lora: LoraModel<Module>,
+  adapter?: string,
+): Promise<Map<string, AdapterMatrices>> {
+  const found = new Map<string, AdapterMatrices>();
+  for (const [path, branch] of lora.adapter(adapter).branches)
+    found.set(path, await readBranch(lora.layers.get(branch.place.modulePath)!.base, branch));
+  return found;
+}
+
+async function readBranch(layer: Adaptable, branch: LoraBranch): Promise<AdapterMatrices> {
+  const [A, B] = [await read(branch.A), await read(branch.B)];
+  const { scale, start } = branch;
+  const product = await productOf(branch);
+  return {
+    A,
+    B,
+    scale,
+    delta: svdOfProduct(product.B, product.A),
+    weight: async () => rowsOf(await readMatrix(layer), start, B.rows),
+  };
+}
+
+async function read(t: Tensor): Promise<Matrix> {
+  const [rows, columns] = t.shape as readonly [number, number];
+  return matrix(rows, columns, await t.data());
+}
+
+/** The weight as [out, in]. */
+async function readMatrix({ matrix: view, weight }: Adaptable): Promise<Matrix> {
+  try {
+    return await read(view);
+  } finally {
+    if (view !== weight) view.dispose(); // a view would keep the weight's memory
+  }
+}
+
+/** `spectrum` of ΔW = (α/r) B A for every target, by path. */
+export async function spectraOf(lora: LoraModel<Module>): Promise<Map<string, Spectrum>> {
+  const found = new Map<string, Spectrum>();
+  for (const [path, { delta }] of await matricesOf(lora)) found.set(path, spectrum(delta));
+  return found;
+}
+
+/**
+ * `similarityGrid` of the A's of each target that both adapters have: of two ranks, two seeds or two tasks. [LoRA §7.2]
+ * @throws if they have no target in common.
+ */
+export async function similaritiesOf(
+  one: LoraModel<Module>,
+  other: LoraModel<Module>,
+  options: DirectionOptions = {},
+): Promise<Map<string, SimilarityGrid>> {
+  const [mine, others] = [await matricesOf(one), await matricesOf(other)];
+  const found = new Map<string, SimilarityGrid>();
+  for (const [path, { A }] of mine) {
+    const match = others.get(path);
+    if (match) found.set(path, similarityGrid(A, match.A, options));
+  }
+  if (found.size === 0)
+    throw new BaxError(
+      `similaritiesOf: the adapters have no target in common: ${[...mine.keys()][0]} … and ${[...others.keys()][0]} …`,
+    );
+  return found;
+}
+
+/** `amplification` of each target's W by its ΔW, r its own rank unless given, by path. [LoRA §7.3] */
+export async function amplificationsOf(
+  lora: LoraModel<Module>,
+  { r, key }: { readonly r?: number } & Pick<AmplificationOptions, 'key'> = {},
+): Promise<Map<string, Amplification>> {
+  const found = new Map<string, Amplification>();
+  for (const [path, { delta, scale, weight }] of await matricesOf(lora))
+    found.set(
+      path,
+      amplification(await weight(), delta, r ?? delta.S.length, { scale, ...(key && { key }) }),
+    );
+  return found;
+}

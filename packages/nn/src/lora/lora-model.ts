@@ -1,0 +1,246 @@
+import { BaxError, showShape, type Tensor } from '@bax/core';
+import { Embedding } from '../layers/embedding.ts';
+import { Linear } from '../layers/linear.ts';
+import { type Module, put, transform } from '../module.ts';
+import { AdaptedLayer, type AdapterState } from './adapted.ts';
+import type { Adapter } from './adapter.ts';
+import { checkActive } from './check-active.ts';
+import type { Adaptable } from './changed-rows.ts';
+import { parametersAt } from './full.ts';
+import { LoraEmbedding } from './lora-embedding.ts';
+import { LoraLinear } from './lora-linear.ts';
+import { mergeLora, type Merged, type MergeOptions } from './merge.ts';
+import { listOf } from './targets.ts';
+
+export type AdaptedLayers = ReadonlyMap<string, LoraLinear | LoraEmbedding>;
+
+/** A model with adapters. The base it was made of is never changed, by anything. */
+export class LoraModel<M extends Module> {
+  /** The model with its active adapters: use it like the base. */
+  readonly model: M;
+  /** The model it was made of, untouched. */
+  readonly base: M;
+  #adapters = new Map<string, Adapter>();
+  #layers = new Map<string, LoraLinear | LoraEmbedding>();
+  readonly #state: AdapterState = { enabled: true, active: new Map(), known: new Map() };
+
+  /** @throws if the model has adapters already. */
+  constructor(base: M) {
+    for (const [path, module] of base.namedModules())
+      if (module instanceof AdaptedLayer)
+        throw new BaxError(
+          `attachLora: ${path} has an adapter already; give the base, or the model that merge() makes`,
+        );
+    this.base = base;
+    this.model = transform(base, {});
+  }
+
+  get adapters(): ReadonlyMap<string, Adapter> {
+    return this.#adapters;
+  }
+  /** The layers that some adapter changes, by path, in the model's order. */
+  get layers(): AdaptedLayers {
+    return this.#layers;
+  }
+  /** The active adapters and the weight of each. */
+  get active(): ReadonlyMap<string, number> {
+    return this.#state.active;
+  }
+  /** While disabled, the model computes the base's bits. */
+  get enabled(): boolean {
+    return this.#state.enabled;
+  }
+  enable(): void {
+    this.#state.enabled = true;
+    this.#putFull();
+  }
+  disable(): void {
+    this.#state.enabled = false;
+    this.#putFull();
+  }
+
+  /** The adapter of that name; without one, the only adapter. @throws if there is none such. */
+  adapter(name?: string): Adapter {
+    if (name === undefined && this.#adapters.size === 1) return [...this.#adapters.values()][0]!;
+    const found = name === undefined ? undefined : this.#adapters.get(name);
+    if (found) return found;
+    const names = [...this.#adapters.keys()].join(', ') || 'none';
+    throw new BaxError(
+      name === undefined
+        ? `lora: the model has ${this.#adapters.size} adapters (${names}); say which`
+        : `lora: there is no adapter '${name}'; there are ${names}`,
+    );
+  }
+
+  /** What the active adapters train, by path (`<adapter>/<path>` if there are several), and nothing else: what an optimiser should be given. */
+  parameters(): Map<string, Tensor> {
+    const names = [...this.active.keys()];
+    if (names.length === 1) return this.adapter(names[0]).parameters();
+    return new Map(
+      names.flatMap((name) =>
+        [...this.adapter(name).parameters()].map(([path, t]): [string, Tensor] => [`${name}/${path}`, t]),
+      ),
+    );
+  }
+
+  /**
+   * Adds an adapter, which is not active yet.
+   * @throws if the name is taken or not made of letters, digits, _ and -, or the adapter does not fit the base; then nothing was changed.
+   */
+  add(name: string, adapter: Adapter): void {
+    if (!/^[\w-]+$/.test(name))
+      throw new BaxError(`add: '${name}' is not a name for an adapter: use letters, digits, _ and -`);
+    if (this.#adapters.has(name))
+      throw new BaxError(`add: there is an adapter '${name}' already; swap() puts another in its place`);
+    checkFits('add', name, adapter, this.base);
+    this.#set(new Map(this.#adapters).set(name, adapter), this.active);
+  }
+
+  /** Takes an adapter out of the model and gives it back; its tensors are not freed. @throws if there is none of that name. */
+  remove(name: string): Adapter {
+    const adapter = this.adapter(name);
+    const without = <T>(map: ReadonlyMap<string, T>): Map<string, T> =>
+      new Map([...map].filter(([other]) => other !== name));
+    this.#set(without(this.#adapters), without(this.active));
+    return adapter;
+  }
+
+  /**
+   * Puts another adapter in the place of one, of whatever rank and targets, and gives the old one back, not freed. The
+   * base is not touched, and a GPU compiles nothing anew.
+   * @throws if it does not fit the base or beside the other active ones; then nothing was changed.
+   */
+  swap(name: string, adapter: Adapter): Adapter {
+    const old = this.adapter(name);
+    checkFits('swap', name, adapter, this.base);
+    this.#set(new Map(this.#adapters).set(name, adapter), this.active);
+    return old;
+  }
+
+  /**
+   * Activates these adapters and no others: a name, some names, or names with weights, `{ poet: 0.5, pirate: -1 }`. The
+   * model then computes W + Σ w s B A. An empty list gives the base.
+   * @throws if there is none of a name, a weight is not finite, or some cannot act together; then nothing was changed.
+   */
+  activate(which: string | readonly string[] | Readonly<Record<string, number>>): void {
+    const weights: readonly (readonly [string, number])[] =
+      typeof which === 'string'
+        ? [[which, 1]]
+        : Array.isArray(which)
+          ? (which as readonly string[]).map((name) => [name, 1] as const)
+          : Object.entries(which as Readonly<Record<string, number>>);
+    this.#set(this.#adapters, new Map(weights));
+  }
+
+  /** Sets the weight of an active adapter: 0 none, 1 as trained. Kept when merging; not saved. @throws as `activate` does. */
+  scale(weight: number, name: string = [...this.active.keys()].join()): void {
+    if (!this.active.has(name))
+      throw new BaxError(
+        `scale: '${name}' is not one active adapter; active are ${[...this.active.keys()].join(', ') || 'none'}`,
+      );
+    this.#set(this.#adapters, new Map(this.active).set(name, weight));
+  }
+
+  /** A new, plain model with the active adapters in its weights, and a report of how exact it is. Must be used: nothing else changes. */
+  async merge(options?: MergeOptions): Promise<Merged<M>> {
+    return mergeLora(this, options);
+  }
+
+  /** Frees all adapters and gives back the base. */
+  detach(): M {
+    for (const adapter of this.#adapters.values()) adapter.dispose('when its adapter was detached');
+    return this.base;
+  }
+
+  /** Makes the tree that these adapters ask for; the one place that changes it. */
+  #set(adapters: Map<string, Adapter>, active: ReadonlyMap<string, number>): void {
+    checkActive(adapters, active);
+    this.#adapters = adapters;
+    this.#state.active = active;
+    this.#state.known = new Map([...adapters].map(([name, a]) => [name, whyNotMixed(a)]));
+    const layers = new Map<string, LoraLinear | LoraEmbedding>();
+    for (const [path, module] of this.base.namedModules()) {
+      const branches = [...adapters].flatMap(([name, { branches: all }]) =>
+        [...all.values()].filter((b) => b.place.modulePath === path).map((b) => b.named(name)),
+      );
+      if (branches.length > 0) layers.set(path, adaptedLayer(module as Adaptable, branches, this.#state));
+      else if (this.#layers.has(path)) put(this.model, path, transform(module, {}));
+    }
+    for (const [path, layer] of layers) put(this.model, path, layer);
+    this.#layers = layers;
+    this.#putFull();
+    this.model.path = '';
+    this.model.namedModules();
+  }
+
+  /** Puts what the active adapters train whole in the place of the base's. */
+  #putFull(): void {
+    const own = new Map(parametersAt(this.base));
+    const replaced = new Set<string>();
+    const wanted = new Map<string, Tensor>();
+    for (const adapter of this.#adapters.values())
+      for (const path of adapter.full.keys()) wanted.set(path, own.get(path)!);
+    if (this.enabled)
+      for (const name of this.active.keys())
+        for (const [path, t] of this.#adapters.get(name)!.full) {
+          wanted.set(path, t);
+          replaced.add(path);
+        }
+    for (const [path, t] of wanted) {
+      const [owner, last] = [path.slice(0, path.lastIndexOf('.')), path.slice(path.lastIndexOf('.') + 1)];
+      put(this.model, this.#layers.has(owner) ? `${owner}.base.${last}` : path, t);
+    }
+    const apart = ([name, other]: [string, string]): boolean => replaced.has(name) || replaced.has(other);
+    this.model.tied = Object.fromEntries(Object.entries(this.base.tied).filter((pair) => !apart(pair)));
+  }
+}
+
+function adaptedLayer(
+  module: Adaptable,
+  branches: LoraBranches,
+  state: AdapterState,
+): LoraLinear | LoraEmbedding {
+  const own = transform(module, {}); // a copy: its path will be another
+  return own instanceof Embedding
+    ? new LoraEmbedding(own, branches, state)
+    : new LoraLinear(own, branches, state);
+}
+type LoraBranches = ConstructorParameters<typeof LoraLinear>[1];
+
+/** @throws if a branch or a parameter has no place in the base. */
+function checkFits(by: string, name: string, adapter: Adapter, base: Module): void {
+  const bad = (why: string): never => {
+    throw new BaxError(`${by}: the adapter '${name}' does not fit the model: ${why}`);
+  };
+  const modules = base.namedModules();
+  for (const branch of adapter.branches.values()) {
+    const { modulePath } = branch.place;
+    const layer = modules.get(modulePath);
+    if (!(layer instanceof Linear || layer instanceof Embedding))
+      return bad(`it has no linear layer or embedding at ${modulePath}`);
+    const { inFeatures, outFeatures, weight } = layer;
+    if (branch.A.shape[1] !== inFeatures || branch.start + branch.length > outFeatures)
+      bad(
+        `A ${showShape(branch.A.shape)} and B ${showShape(branch.B.shape)} of ${branch.target} are for another W than [${outFeatures}, ${inFeatures}]`,
+      );
+    for (const [, t] of branch.tensors())
+      if (t.dtype !== weight.dtype || t.backend !== weight.backend)
+        bad(
+          `${branch.target} is ${t.dtype} on ${t.backend.name}, and the layer ${weight.dtype} on ${weight.backend.name}`,
+        );
+  }
+  const own = new Map(parametersAt(base));
+  for (const [path, { shape }] of adapter.full) {
+    const found = own.get(path)?.shape;
+    if (!found || found.join() !== shape.join())
+      bad(`its ${path} is ${showShape(shape)}, and the model's ${found ? showShape(found) : 'is not there'}`);
+  }
+  if (adapter.branches.size + adapter.full.size === 0)
+    bad(`it is empty; the model has ${listOf([...modules.keys()].filter(Boolean))}`);
+}
+
+function whyNotMixed({ full, config }: Adapter): string | undefined {
+  if (config.dora) return 'uses DoRA, whose output is not a sum';
+  const [path] = full.keys();
+  return path === undefined ? undefined : `trains ${path} whole`;
+}
