@@ -65,7 +65,8 @@ export async function gradcheck(
       const tries = PATIENCE * directions;
       let smooth = 0;
       for (let i = 0; i < tries && smooth < directions; i++) {
-        if (checked + smooth > 0 && performance.now() > end) return { checked: checked + smooth, kinks, worst };
+        if (checked + smooth > 0 && performance.now() > end)
+          return { checked: checked + smooth, kinks, worst };
         const direction = `${name}:${i}`;
         const c = await compare(subject, moving, foldIn(key(seed), direction), h);
         const change = Math.abs(c.far - c.near);

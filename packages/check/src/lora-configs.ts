@@ -1,6 +1,14 @@
 /** Random LoRA configurations for a model: those that it takes, and those that it must refuse. */
 import { BaxError } from '@bax/core';
-import { type LoraConfig, type Module, resolveTargets, type Target, targetsOf } from '@bax/nn';
+import {
+  Embedding,
+  type LoraConfig,
+  type LoraInit,
+  type Module,
+  resolveTargets,
+  type Target,
+  targetsOf,
+} from '@bax/nn';
 import fc from 'fast-check';
 
 export interface LoraConfigOptions {
@@ -10,7 +18,11 @@ export interface LoraConfigOptions {
   readonly tied?: boolean;
   /** Draw dropout. Default false: with it a pass that is given a key is random. */
   readonly dropout?: boolean;
+  /** Draw what is not the plain LoRA of the paper: rsLoRA, DoRA, LoRA-FA, biases, starts that take part of W. Default false. */
+  readonly variants?: boolean;
 }
+
+type Targets = Required<LoraConfig>['targets'];
 
 /** The last name of a path, which a pattern may be: `c_attn`. */
 const lastName = ({ path }: Target): string => path.split('.').at(-1)!;
@@ -21,7 +33,7 @@ const largestRank = ({ layer, slice }: Target): number =>
 
 /** The targets that may be adapted, by the layer that they are a part of. */
 function layersOf(model: Module, tied: boolean): Target[][] {
-  const isTied = new Set(Object.keys(model.tied).map((name) => name.replace(/\.weight$/, '')));
+  const isTied = new Set(Object.entries(model.tied).flat().map((name) => name.replace(/\.weight$/, ''))); // prettier-ignore
   const layers = new Map<string, Target[]>();
   for (const target of targetsOf(model))
     if (tied || !isTied.has(target.modulePath))
@@ -29,10 +41,14 @@ function layersOf(model: Module, tied: boolean): Target[][] {
   return [...layers.values()];
 }
 
-/** Whether the patterns mean only what may be adapted, and no layer both whole and by its slices. */
-function meaning(model: Module, targets: LoraConfig['targets'], allowed: ReadonlySet<string>): Target[] {
+/** What the patterns mean; nothing, if that is more than what may be adapted, or a layer both whole and by its slices. */
+function meaning(
+  model: Module,
+  targets: Targets,
+  allowed: ReadonlySet<string>,
+): Target[] {
   try {
-    const meant = resolveTargets(model, targets ?? 'all-linear');
+    const meant = resolveTargets(model, { targets });
     return meant.every(({ path }) => allowed.has(path)) ? meant : [];
   } catch {
     return [];
@@ -41,10 +57,10 @@ function meaning(model: Module, targets: LoraConfig['targets'], allowed: Readonl
 
 /**
  * Configurations that `planLora(model, config)` takes: targets as paths, last names, regular expressions or 'all-linear',
- * layers whole or some of their slices, r from 1 to what they allow, α with an exact scale and without.
+ * layers and embeddings whole or some of their slices, r from 1 to what they allow, α with an exact scale and without.
  */
 export function loraConfigs(model: Module, options: LoraConfigOptions = {}): fc.Arbitrary<LoraConfig> {
-  const { maxRank = 8, tied = false, dropout = false } = options;
+  const { maxRank = 8, tied = false, dropout = false, variants = false } = options;
   const layers = layersOf(model, tied);
   const allowed = new Set(layers.flat().map(({ path }) => path));
   if (layers.length === 0)
@@ -56,14 +72,20 @@ export function loraConfigs(model: Module, options: LoraConfigOptions = {}): fc.
       return slices.length > 0 && of(1) === 1 ? slices[of(slices.length - 1)]! : whole!;
     });
     const named = chosen.map((target) => [target.path, lastName(target), onlyThis(target)][of(2)]!);
-    const drawn = of(5) === 5 ? 'all-linear' : named;
+    const drawn: Targets = of(5) === 5 ? 'all-linear' : named;
     const isValid = meaning(model, drawn, allowed).length > 0;
-    const targets = isValid ? drawn : [onlyThis(chosen[0]!)];
-    const most = Math.min(maxRank, ...meaning(model, targets, allowed).map(largestRank));
-    const r = 1 + of(most - 1);
+    const targets: Targets = isValid ? drawn : [onlyThis(chosen[0]!)];
+    const meant = meaning(model, targets, allowed);
+    const r = 1 + of(Math.min(maxRank, ...meant.map(largestRank)) - 1);
     const alpha = [r, 2 * r, r / 2, 4 * r, 5, 0.3][of(5)]!;
-    const init = of(1) === 1 ? 'gaussian' : 'kaiming';
-    return { r, alpha, targets, init, ...(dropout ? { dropout: [0, 0.1, 0.5][of(2)]! } : {}) };
+    const plain = { r, alpha, targets, ...(dropout ? { dropout: [0, 0.1, 0.5][of(2)]! } : {}) };
+    const embeddings = meant.some(({ layer }) => layer instanceof Embedding);
+    const inits: LoraInit[] = ['kaiming', 'gaussian'];
+    if (!variants) return { ...plain, init: inits[of(1)]! };
+    if (r % 2 === 0) inits.push('orthogonal');
+    inits.push('pissa', 'olora');
+    const variant = [{}, { rslora: true }, { dora: true }, embeddings ? {} : { freezeA: true }][of(3)]!;
+    return { ...plain, ...variant, init: inits[of(inits.length - 1)]!, bias: (['none', 'lora_only', 'all'] as const)[of(2)]! }; // prettier-ignore
   });
 }
 
@@ -79,6 +101,7 @@ export function invalidLoraConfigs(model: Module): fc.Arbitrary<InvalidLoraConfi
   const ranks = [0, -1, 1.5, NaN, Infinity].map((r) => [{ r }, `lora: r is ${r}; `] as const);
   const alphas = [0, -2, NaN, Infinity].map((alpha) => [{ alpha }, `lora: alpha is ${alpha}; `] as const);
   const dropouts = [1, -0.1, NaN, 2].map((dropout) => [{ dropout }, `lora: dropout is ${dropout}; `] as const); // prettier-ignore
+  const blocks = [-1, 0.5].map((block) => [{ layersToTransform: [block] }, `lora: layersToTransform has ${block}; `] as const); // prettier-ignore
   const none = [[], ['no_such_layer'], [/.*\.no_such_layer/]].map((targets) => [{ targets }, targets.length === 0 ? 'lora: targets must be' : 'planLora: no module matches'] as const); // prettier-ignore
   const large = all.map((target) => {
     const r = largestRank(target) + 1;
@@ -93,9 +116,10 @@ export function invalidLoraConfigs(model: Module): fc.Arbitrary<InvalidLoraConfi
       ...ranks,
       ...alphas,
       ...dropouts,
+      ...blocks,
       ...none,
       ...large,
       ...both,
-    )
+    ) // prettier-ignore
     .map(([config, refused]) => ({ config, refused }));
 }
