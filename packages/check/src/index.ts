@@ -2,6 +2,15 @@
  * Proofs for programs made with bax, for users' own tests: gradients against differences, bits against bits, backends
  * against definitions. Works with any test runner: a law that does not hold throws a `CheckError` that says which and where.
  */
+export {
+  checkLora,
+  type LoraCheckOptions,
+  type LoraReport,
+  type MergeProof,
+  verifyMerge,
+} from './adapter/check-lora.ts';
+export type { Asked } from './adapter/asked.ts';
+export type { OutputProof } from './adapter/merged.ts';
 export * from './arbitraries.ts';
 export * from './bits.ts';
 export * from './bounds.ts';

@@ -42,11 +42,7 @@ function layersOf(model: Module, tied: boolean): Target[][] {
 }
 
 /** What the patterns mean; nothing, if that is more than what may be adapted, or a layer both whole and by its slices. */
-function meaning(
-  model: Module,
-  targets: Targets,
-  allowed: ReadonlySet<string>,
-): Target[] {
+function meaning(model: Module, targets: Targets, allowed: ReadonlySet<string>): Target[] {
   try {
     const meant = resolveTargets(model, { targets });
     return meant.every(({ path }) => allowed.has(path)) ? meant : [];
