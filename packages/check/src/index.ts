@@ -34,3 +34,6 @@ export {
 export * from './operations.ts';
 export * from './tensors.ts';
 export * from './values.ts';
+export { junitXml } from './verify/junit.ts';
+export { type LayerFacts, showReport, type Verdict, type VerifyReport } from './verify/report.ts';
+export { verifyAdapter, type VerifyOptions } from './verify/verify-adapter.ts';

@@ -22,24 +22,27 @@ export interface LoraReport extends Report {
   readonly outputs: OutputProof | undefined;
 }
 
-/** A law as a check of a model with its adapter. */
-export const adapterCheck = <M extends Module>(
-  law: AdapterLaw,
-  { who, again, ids, moves }: { who: string; again: string; ids: boolean; moves: boolean },
-): Check<Subject<M>> => ({
-  name: law.name,
-  async run(subject, options = {}) {
-    const { lora } = subject;
-    try {
-      const drawn = { arbitrary: cases(lora.base, { moves, ids }), cases: ids || moves ? law.cases : 0, first: [firstCase(lora.base, ids)] }; // prettier-ignore
-      await forAll(drawn, options, async (at) =>
-        withFactors(lora, { seed: at.factors }, async () => law.holds(subject, at)),
-      );
-    } catch (error) {
-      throw lawError({ who, law: law.name, again }, error);
-    }
-  },
-});
+export interface Drawn {
+  /** Token ids, where nothing else is asked. */
+  readonly ids: boolean;
+  /** Also with the factors moved at random. */
+  readonly moves: boolean;
+}
+
+/** Tries a law on the adapter as it is, and on some random cases. @throws CheckError with the smallest on which it does not hold. */
+export const tryLaw = async <M extends Module>(
+  law: Pick<AdapterLaw, 'cases' | 'holds'>,
+  subject: Subject<M>,
+  { ids, moves }: Drawn,
+  options: RunOptions,
+): Promise<void> => {
+  const { base } = subject.lora;
+  const random = ids || moves ? law.cases : 0;
+  const drawn = { arbitrary: cases(base, { moves, ids }), cases: random, first: [firstCase(base, ids)] };
+  await forAll(drawn, options, async (at) =>
+    withFactors(subject.lora, { seed: at.factors }, async () => law.holds(subject, at)),
+  );
+};
 
 function subjectOf<M extends Module>(
   by: string,
@@ -82,9 +85,16 @@ export async function checkLora<M extends Module>(
   const subject = subjectOf('checkLora', lora, asked, given);
   const ids = drawsIds(lora, asked);
   const again = `await checkLora(lora, ${asked === undefined ? 'undefined' : 'asked'}, { ${untie ? 'untie: true, ' : ''}${plan ? 'plan, ' : ''}`;
-  const checks = adapterLaws.map((law) =>
-    adapterCheck<M>(law, { who: 'checkLora', again, ids, moves: true }),
-  );
+  const checks = adapterLaws.map((law): Check<Subject<M>> => ({
+    name: law.name,
+    async run(one, runOptions = {}) {
+      try {
+        await tryLaw(law, one, { ids, moves: true }, runOptions);
+      } catch (error) {
+        throw lawError({ who: 'checkLora', law: law.name, again }, error);
+      }
+    },
+  }));
   return whileEnabled(lora, async () => {
     const report = assertPassed(await runChecks('checkLora', checks, subject, options, leftOut(lora)));
     return { ...report, dead: [...subject.found.dead], outputs: subject.found.outputs };

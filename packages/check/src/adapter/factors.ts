@@ -1,6 +1,6 @@
 /** The trained tensors of an adapter: moved at random and put back, and found again in another copy of the model. */
 import { assign, foldIn, fromHost, hostArray, key, normals, type Tensor } from '@bax/core';
-import { castModule, type LoraModel, type Module } from '@bax/nn';
+import { castModule, type Embedding, type Linear, type LoraModel, type Module } from '@bax/nn';
 
 /** Tensors that are all zero move as if their rms were this. */
 const LEAST_RMS = 0.1;
@@ -69,3 +69,13 @@ export const dtypeOf = (lora: LoraModel<Module>): 'f32' | 'f64' =>
   [...lora.parameters().values()].some((t) => t.dtype === 'f64') ? 'f64' : 'f32';
 export const hasF64 = (lora: LoraModel<Module>): boolean =>
   [...lora.parameters().values()].some((t) => t.backend.info.dtypes.includes('f64'));
+
+/** A layer's weight as [out, in], on the host. */
+export async function weightOf(layer: Linear | Embedding): Promise<Float32Array | Float64Array | Int32Array> {
+  const { matrix } = layer;
+  try {
+    return await matrix.data();
+  } finally {
+    if (matrix !== layer.weight) matrix.dispose(); // a view would hold the weight's memory
+  }
+}

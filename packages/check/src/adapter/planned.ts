@@ -11,6 +11,7 @@ import {
   type Module,
 } from '@bax/nn';
 import { CheckError } from '../errors.ts';
+import { weightOf } from './factors.ts';
 
 const bad = (message: string): never => {
   throw new CheckError(message);
@@ -83,7 +84,7 @@ export async function assertRank<M extends Module>(
     const plain = after.get(path);
     if (!(plain instanceof Linear || plain instanceof Embedding))
       return bad(`the merged model has no plain layer at ${path}`);
-    const [W, M] = await Promise.all([layer.base.matrix.data(), plain.matrix.data()]);
+    const [W, M] = await Promise.all([weightOf(layer.base), weightOf(plain)]);
     const change = linalg.matrix(rows, columns, (i, j) => M[i * columns + j]! - W[i * columns + j]!);
     const beyond = linalg.singularValues(change)[rank]!;
     const rounding = 4 * bound * Math.sqrt(rows * columns) + 2 ** -40 * linalg.frobenius(change);
