@@ -72,6 +72,17 @@ describe('passes', () => {
     expect(report.worst).toBeLessThan(1);
   });
 
+  test('as many directions as are asked for, and within a time budget one of all together', async () => {
+    const params = { x: f64([3], 1), y: f64([2], 2) };
+    const f = (): Tensor => exp(params.x).sum().mul(tanh(params.y).sum());
+    expect((await gradcheck(f, params, { runs: 2 })).checked).toBe(3 * 6);
+    expect((await gradcheck(f, params, { timeBudget: 0 })).checked).toBe(1);
+    expect((await gradcheck(f, { x: params.x }, { timeBudget: 0 })).checked).toBe(1);
+    const wrong = (): Tensor => f().mul(exp(detach(params.x)).sum());
+    await expect(gradcheck(wrong, params, { timeBudget: 0 })).rejects.toThrow('x [3], y [2], by ±rms');
+    await expect(gradcheck(f, params, { runs: 0 })).rejects.toThrow('gradcheck: runs is 0; it is a factor');
+  });
+
   test('f32, coarsely', async () => {
     const x = randn([6], { key: 1 });
     expect((await gradcheck(() => tanh(x), { x })).worst).toBeLessThan(1);

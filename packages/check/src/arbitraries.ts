@@ -38,13 +38,18 @@ export interface CallOptions {
   readonly views?: boolean;
 }
 
-/** Lengths 1 to 7, so that ones and primes occur; at most so many elements, so that a law runs in no time. */
-const MOST = 60;
+/** Bounds of a drawn shape. */
+export interface ShapeLimits {
+  /** The longest axis. Default 7, so that ones and primes occur. */
+  readonly longest?: number;
+  /** The most elements. Default 60, so that a law runs in no time. */
+  readonly most?: number;
+}
 /** As many values of an argument stand in a message. */
 const MOST_SHOWN = 12;
 
 /** Core's `Draw`, fed by fast-check: what it gives shrinks. */
-export function drawer(g: fc.GeneratorValue): Draw {
+export function drawer(g: fc.GeneratorValue, { longest = 7, most = 60 }: ShapeLimits = {}): Draw {
   const integer = (min: number, max: number): number => g(fc.integer, { min, max });
   return {
     integer,
@@ -52,7 +57,7 @@ export function drawer(g: fc.GeneratorValue): Draw {
     shape([min, max] = [0, 4]) {
       const shape: number[] = [];
       for (let rank = integer(min, max); rank > 0; rank--)
-        shape.push(integer(1, Math.min(7, Math.floor(MOST / sizeOf(shape)))));
+        shape.push(integer(1, Math.min(longest, Math.floor(most / sizeOf(shape)))));
       return integer(0, 1) === 0 ? shape : shape.reverse(); // else the last axes would always be the short ones
     },
   };

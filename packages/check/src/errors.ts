@@ -39,12 +39,14 @@ export interface Broken {
   readonly says?: string;
   /** The call up to its last options: `await checkBackend(backend, { `. */
   readonly again: string;
+  /** Whether the call is of one law, and takes no `only`. */
+  readonly alone?: boolean;
 }
 
 /** The error of a law: what must hold, what came instead, for which smallest case, and a line to paste that does it again. */
-export function lawError({ who, law, says, again }: Broken, error: unknown): CheckError {
+export function lawError({ who, law, says, again, alone = false }: Broken, error: unknown): CheckError {
   const [place, cause] = error instanceof CheckError ? [error.place, error.cause] : [undefined, error];
-  const options = [`only: ${JSON.stringify(law)}`];
+  const options = alone ? [] : [`only: ${JSON.stringify(law)}`];
   if (place) options.push(`seed: ${place.seed}`, `path: '${place.path}'`);
   const came = messageOf(error);
   const head = says === undefined ? `${who}: ${law}: ${came}` : `${who}: ${law}: ${says}\n  but      ${came}`; // prettier-ignore

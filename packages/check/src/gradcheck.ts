@@ -1,9 +1,10 @@
 import { foldIn, isFloat, key, showShape, type Tensor } from '@bax/core';
 import { compare, type Comparison, goHome, subjectOf } from './differences.ts';
 import { CheckError, KinkError } from './errors.ts';
+import { checkRunOptions, type RunOptions } from './run.ts';
 
-export interface GradcheckOptions {
-  /** Random directions for each tensor, and for all of them together. Default 3. */
+export interface GradcheckOptions extends Pick<RunOptions, 'runs' | 'timeBudget'> {
+  /** Random directions for each tensor, and for all of them together. Default 3, times `runs`. */
   readonly directions?: number;
   /** Where the directions begin; equal seeds give equal checks. Default 0. */
   readonly seed?: number;
@@ -41,7 +42,10 @@ export async function gradcheck(
   params: Readonly<Record<string, Tensor>>,
   options: GradcheckOptions = {},
 ): Promise<GradcheckReport> {
-  const { directions = 3, seed = 0 } = options;
+  const { runs = 1, seed = 0, timeBudget } = options;
+  checkRunOptions('gradcheck', options);
+  const directions = options.directions ?? Math.ceil(3 * runs);
+  const end = performance.now() + (timeBudget ?? Infinity);
   const [names, tensors] = [Object.keys(params), Object.values(params)];
   if (tensors.length === 0) throw new CheckError('gradcheck: there is no tensor to move');
   tensors.forEach((t, i) => {
@@ -52,13 +56,17 @@ export async function gradcheck(
   const h = options.h ?? STEP[subject.precision];
 
   const groups = names.map((name, i) => ({ name, moving: [i] }));
-  if (tensors.length > 1) groups.push({ name: 'all together', moving: tensors.map((_, i) => i) });
+  const together = { name: 'all together', moving: tensors.map((_, i) => i) };
+  // With little time the direction that sees most comes first.
+  if (tensors.length > 1) groups.splice(timeBudget === undefined ? tensors.length : 0, 0, together);
   let [checked, kinks, worst] = [0, 0, 0];
   try {
     for (const { name, moving } of groups) {
       const tries = PATIENCE * directions;
       let smooth = 0;
       for (let i = 0; i < tries && smooth < directions; i++) {
+        if (checked + smooth > 0 && performance.now() > end)
+          return { checked: checked + smooth, kinks, worst };
         const direction = `${name}:${i}`;
         const c = await compare(subject, moving, foldIn(key(seed), direction), h);
         const change = Math.abs(c.far - c.near);

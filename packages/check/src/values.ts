@@ -38,6 +38,10 @@ export const spread = (n: number, [min, max]: Range, start = 0): fc.Arbitrary<nu
 
 const STEPS = 2 ** 20;
 
+/** n numbers from min to max, exact in f32. */
+export const uniform = (n: number, [min, max]: Range): fc.Arbitrary<number[]> =>
+  list(fc.nat(STEPS), n).map((all) => all.map((k) => Math.fround(min + ((max - min) * k) / STEPS)));
+
 /**
  * n numbers as real programs hold them: 0, ± log-uniform in [2^-10, 2^10], or normal. No sum or product of a few is
  * subnormal, so that relative bounds hold with flush-to-zero too.
