@@ -1,8 +1,6 @@
 /** P50: an adapter belongs to the base that it was trained on, to the bit. */
 import { fromHost, keep, type Tensor } from '@bax/core';
-import { fingerprint, type Gpt2, loadAdapter, memoryFolder, type Module, readAdapter, saveAdapter } from '@bax/nn';
-import { castModule } from '../../../packages/nn/src/module.ts';
-import { put as putAt } from '../../../packages/nn/src/module.ts';
+import { castModule, fingerprint, type Gpt2, loadAdapter, memoryFolder, type Module, put, readAdapter, saveAdapter } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { failure } from '../../nn/files/support.ts';
@@ -36,18 +34,21 @@ onEveryBackend((on) => {
         const [name, t] = parameter(model, i);
         const [was, bits] = [await fingerprint(model), await modelHashes(model)];
         await flip(t, element, bit);
+        try {
         const now = await fingerprint(model);
         expect(now, `${name}, bit ${bit}`).not.toBe(was);
-        const [changed, { buffers, live }] = [await modelHashes(model), on.backend.memory()];
+        const [changed, { live }] = [await modelHashes(model), on.backend.memory()];
         expect(await failure(() => loadAdapter(model, folder))).toBe(
           `loadAdapter: memory/adapter_model.safetensors was trained on another base model: its weights are ${was}, these ${now}. Load the base that it was trained on, or pass { anyBase: true }`,
         );
-        expect({ ...on.backend.memory(), peak: 0, pooled: 0 }).toMatchObject({ buffers, live });
+        expect(on.backend.memory().live).toBeLessThanOrEqual(live); // less, where garbage was collected
         expect(await modelHashes(model)).toEqual(changed);
         const { lora, warnings: says } = await loadAdapter(model, folder, { anyBase: true });
         expect(says).toEqual([`this adapter was trained on another base model: its weights are ${was}, these ${now}`]); // prettier-ignore
         for (const adapter of lora.adapters.values()) adapter.dispose();
-        await flip(t, element, bit);
+        } finally {
+          await flip(t, element, bit);
+        }
         expect(await modelHashes(model)).toEqual(bits);
         expect(await fingerprint(model)).toBe(was);
       };
@@ -73,7 +74,7 @@ onEveryBackend((on) => {
     const wide = keep(fromHost(Float32Array.from(await narrow.data()), held.shape, 'f32', { backend: on.backend })); // prettier-ignore
     const [small, large] = [narrow, wide].map((t) => {
       const other: Gpt2 = castModule(model, 'f32');
-      putAt(other, 'transformer.wpe.weight', t);
+      put(other, 'transformer.wpe.weight', t);
       return other;
     });
     expect(await fingerprint(small!)).toBe(await fingerprint(large!));
@@ -82,8 +83,8 @@ onEveryBackend((on) => {
     // two weights of one shape in each other's places are another base
     const exchanged = castModule(model, 'f32');
     const [a, b] = ['transformer.h.0.attn.c_attn.weight', 'transformer.h.1.attn.c_attn.weight'].map((path) => exchanged.namedParameters().get(path)!); // prettier-ignore
-    putAt(exchanged, 'transformer.h.0.attn.c_attn.weight', b!);
-    putAt(exchanged, 'transformer.h.1.attn.c_attn.weight', a!);
+    put(exchanged, 'transformer.h.0.attn.c_attn.weight', b!);
+    put(exchanged, 'transformer.h.1.attn.c_attn.weight', a!);
     expect(await fingerprint(exchanged)).not.toBe(was);
   });
 });

