@@ -19,7 +19,7 @@ export const tryLaw = async <T>(
 ): Promise<void> =>
   fc.assert(
     fc.asyncProperty(arbitrary, async (x) => lend(device.backend, async (backend) => law({ backend }, x))),
-    { ...runs(device.runs(times)), endOnFailure: true },
+    runs(device.runs(times)),
   );
 
 /** M ∘ x / (1 − p) itself: what a layer of W = 0, A = I, B = I of the same path and input shape gives for x = 1. */
