@@ -1,6 +1,7 @@
 /** DoRA: W' = m ∘ V/‖V‖ by rows, V = W + s B A; y = f ∘ (V x) + b with f = m/‖V‖. */
 import { assertSameBits, assertWithin, gamma } from '@bax/check';
-import { key } from '@bax/core';
+import { expr, key, type ScalarFn } from '@bax/core';
+import { cpu } from '@bax/cpu';
 import { type Adapter, attachLora, type LoraModel, planLora } from '@bax/nn';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -16,6 +17,7 @@ import {
   type Matrix,
 } from '../../nn/support/host.ts';
 import { expectClose } from '../../nn/support/numbers.ts';
+import { wrapped } from '../../../packages/check/src/lora/law.ts';
 import { onEveryBackend } from '../../support/backends.ts';
 import {
   adapted, baseOf, gradients, inputOf, instances, mergedOf, outputOf, put, run, targetsIn, tryLaw, weightOf,
@@ -255,4 +257,28 @@ onEveryBackend((device) => {
       expect(report.worst.ratio).toBeLessThanOrEqual(1);
     });
   });
+});
+
+it('P27: also on a device that does not divide exactly, where m/‖V‖ with m = ‖V‖ is not 1, a new adapter changes no bit', async () => {
+  const inner = cpu();
+  let divisions = 0;
+  const skewed = wrapped(inner, {
+    map(fn, inputs, outputs, scalars) {
+      const [y] = fn.outputs;
+      const divides = y!.kind === 'call' && y!.fn === 'div';
+      if (divides) divisions++;
+      const off = (): ScalarFn => expr.scalarFn(fn.type, fn.inputs, fn.scalars, [expr.mul(y!, 1 - 2 ** -23)]);
+      inner.map(divides ? off() : fn, inputs, outputs, scalars);
+    },
+  });
+  for (const instance of fc.sample(drawn('real'), { numRuns: 20, seed: 1 })) {
+    const base = baseOf(instance, { backend: skewed });
+    const { r, alpha } = instance;
+    const plan = planLora(base, { r, alpha, targets: targetsIn(instance), dora: true });
+    const lora = await attachLora(base, plan, { key: key(1) });
+    const x = inputOf(instance, { backend: skewed });
+    assertSameBits(await run(lora.model, x), await run(base, x), 'output');
+    assertSameBits(await weightOf((await lora.merge()).model), await weightOf(base), 'merged weight');
+  }
+  expect(divisions).toBeGreaterThan(20);
 });

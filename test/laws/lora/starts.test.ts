@@ -218,6 +218,8 @@ describe('P43: how the other starts are distributed', () => {
     // the first of each fixes the sign of its direction
     const signed = streams.flatMap((s) => s.slice(1).map((x, i) => (i % 2 ? x : -x)));
     expect(kolmogorov(signed, phi)).toBeGreaterThan(1e-6);
+    const n = signed.length;
+    expect(Math.abs(signed.reduce((sum, x) => sum + x * x, 0) / n - 1)).toBeLessThan(5 * Math.sqrt(2 / n));
     for (const [i, a] of streams.entries())
       for (const b of streams.slice(i + 1)) {
         const n = Math.min(a.length, b.length);
@@ -226,20 +228,31 @@ describe('P43: how the other starts are distributed', () => {
     expect(new Set(lines.map((x) => x.toFixed(6))).size).toBe(16);
   });
 
-  test('orthogonal: A and B have half of the rank each, and together all of it', async () => {
-    const lora = await attach('orthogonal', ['c_fc'], 8, 3);
-    for (const { A, B } of lora.adapter().branches.values()) {
-      const [a, b] = [await onHost(A), turned(await onHost(B))];
-      const rank = (m: Matrix): number =>
-        singularValues(m).filter((x) => x > 1e-4 * singularValues(m)[0]!).length;
-      const both = matrix(8, a.columns + b.columns, (i, j) =>
-        j < a.columns ? at(a, i, j) : at(b, i, j - a.columns),
-      );
-      expect([rank(a), rank(b), rank(both)]).toEqual([4, 4, 8]);
-      // Σ (10 A)² is χ² of in · r/2: 1 on average
-      expect(Math.abs((100 * frobenius(a) ** 2) / (4 * a.columns) - 1)).toBeLessThan(
-        5 * Math.sqrt(2 / (4 * a.columns)),
-      );
+  test('orthogonal: A and B have half of the rank each, and together all of it; their numbers are tenths of normals', async () => {
+    const rank = (m: Matrix): number =>
+      singularValues(m).filter((x) => x > 1e-4 * singularValues(m)[0]!).length;
+    const [squares, counts] = [
+      { A: 0, B: 0 },
+      { A: 0, B: 0 },
+    ];
+    for (const seed of [1, 2, 3, 4]) {
+      const lora = await attach('orthogonal', ['c_fc'], 8, seed);
+      for (const branch of lora.adapter().branches.values()) {
+        const [a, b] = [await onHost(branch.A), turned(await onHost(branch.B))]; // [8, in], [8, out]
+        const both = matrix(8, a.columns + b.columns, (i, j) =>
+          j < a.columns ? at(a, i, j) : at(b, i, j - a.columns),
+        );
+        expect([rank(a), rank(b), rank(both)]).toEqual([4, 4, 8]);
+        for (const [name, m] of [
+          ['A', a],
+          ['B', b],
+        ] as const) {
+          squares[name] += 100 * frobenius(m) ** 2; // an orthogonal basis keeps the length: r/2 normals a column
+          counts[name] += 4 * m.columns;
+        }
+      }
     }
+    for (const name of ['A', 'B'] as const)
+      expect(Math.abs(squares[name] / counts[name] - 1), name).toBeLessThan(5 * Math.sqrt(2 / counts[name]));
   });
 });
