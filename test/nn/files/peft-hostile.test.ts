@@ -142,7 +142,7 @@ describe.each(variantNames)('%s', (variant: Variant) => {
       (t, name) => void t.set(`${name}x`, t.get(name)!),
       (t, name) => void t.set(name.replace('transformer', 'base_model'), t.get(name)!),
       (t, name) => (t.set(`${name}.more`, t.get(name)!), void t.delete(name)),
-      (t, name) => void t.get(name)!.bytes.set(new Uint8Array(Float32Array.of(NaN).buffer)),
+      (t, name) => t.get(name)!.bytes.set(new Uint8Array(Float32Array.of(NaN).buffer)),
     ];
     for (const name of names)
       for (const [i, change] of changes.entries()) {

@@ -21,7 +21,7 @@ export interface Merged<M> {
   readonly model: M;
   readonly report: MergeReport;
   /** Frees the weights that merging made, and no other: the base and the adapter stay usable. */
-  dispose(): void;
+  readonly dispose: () => void;
 }
 export interface MergeOptions {
   /** A merged weight that is tied to another one becomes a weight of its own; without this such a merge is refused. */
@@ -66,7 +66,10 @@ export async function mergeLora<M extends Module>(
   /** Of what is trained whole: training goes on, and merging has ended. */
   const own = (t: Tensor): Tensor | undefined => {
     if (whole.has(t) && !copies.has(t)) {
-      copies.set(t, noGrad(() => keep(copy(t))));
+      copies.set(
+        t,
+        noGrad(() => keep(copy(t))),
+      );
       made.push(copies.get(t)!);
     }
     return copies.get(t);
