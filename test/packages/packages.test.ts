@@ -24,6 +24,7 @@ import {
   workspaces,
 } from '../support/packages.ts';
 import type { Learned } from './app/program.ts';
+import { layRunners, proofExample, provesUnder, RUNNERS } from './runners.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const manifests = [...(await packages())];
@@ -55,6 +56,7 @@ beforeAll(async () => {
   await install(packed, project);
   await cp(fileURLToPath(new URL('./app', import.meta.url)), join(project, 'app'), { recursive: true });
   await writeFile(join(project, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
+  await layRunners(project);
   for (const { folder: name, files } of packed) {
     const blocks = String(files.get('README.md')).matchAll(/^```ts\n(.*?)^```$/gms);
     for (const [i, [, code]] of [...blocks].entries())
@@ -255,6 +257,14 @@ describe('in Node', () => {
     expect(Object.keys(exported).sort()).toEqual([...universal].sort());
     expect(Object.values(exported).filter((count) => count === 0)).toEqual([]);
   });
+});
+
+describe('@bax/check', () => {
+  it.each(RUNNERS)('proves under %s', async (...runner) => provesUnder(runner, project), 120_000);
+
+  it('proves the example project, and its adapter with bax-check', async () => {
+    expect(await proofExample(packed, folder)).toMatch(/\n17 laws hold\.\n/);
+  }, 180_000);
 });
 
 describe('bundled', () => {

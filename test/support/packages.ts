@@ -114,12 +114,25 @@ export async function npm(...args: readonly string[]): Promise<string> {
 
 /** Runs a command, and returns what it printed on both streams. @throws if it does not exit with 0. */
 export async function run(command: readonly string[], cwd: string): Promise<string> {
+  const { code, output } = await runAny(command, cwd);
+  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}\n${output}`);
+  return output;
+}
+
+/** Runs a command, and returns what it exited with and what it printed on both streams. */
+export async function runAny(
+  command: readonly string[],
+  cwd: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<{ code: number | null; output: string }> {
   // Neither the runner's settings nor those with which npm started it.
   const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_OPTIONS|VITEST)/i.test(name)),
+    Object.entries(process.env).filter(
+      ([name]) => !/^(npm_|NODE_OPTIONS|NODE_TEST|NODE_ENV|VITEST|TEST$)/i.test(name),
+    ),
   );
   const shell = process.platform === 'win32' && command[0] === 'npm';
-  const child = spawn(command[0], command.slice(1), { cwd, env, shell, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command[0], command.slice(1), { cwd, env: { ...env, ...more }, shell, stdio: ['ignore', 'pipe', 'pipe'] }); // prettier-ignore
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (chunk: string) => (output += chunk));
@@ -127,6 +140,5 @@ export async function run(command: readonly string[], cwd: string): Promise<stri
     child.on('error', reject);
     child.on('close', resolve);
   });
-  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}\n${output}`);
-  return output;
+  return { code, output };
 }

@@ -1,0 +1,3 @@
+import { laws } from '../laws.js';
+
+for (const [name, run] of laws) globalThis.test(name, run);
