@@ -133,7 +133,10 @@ onEveryBackend((on) => {
       assertWithin(zero, new Float64Array(zero.length), (i) => g * terms[i]! + 2 ** -100, 'a + (−a)');
     };
     const either = fc.constantFrom('int' as const, 'real' as const).chain((mode) => fc.tuple(several(mode), fc.constant(mode))); // prettier-ignore
-    await fc.assert(fc.asyncProperty(either, async ([all, mode]) => law(all, mode)), runs(on.runs(30)));
+    await fc.assert(
+      fc.asyncProperty(either, async ([all, mode]) => law(all, mode)),
+      runs(on.runs(30)),
+    );
   });
 
   it('P10, the negative control: (Σ B)(Σ A) is another matrix than Σ B A', async () => {
@@ -196,7 +199,10 @@ onEveryBackend((on) => {
           const plan = planLora(base, { r, alpha: 3, rslora, init });
           const adapter = await createAdapter(plan, { key: key(seed + i) });
           for (const { B } of adapter.branches.values())
-            on.backend.write(B.view.buffer, Float32Array.from({ length: B.size }, (_, j) => ((j + seed) % 7) - 3)); // not zero, as after training
+            on.backend.write(
+              B.view.buffer,
+              Float32Array.from({ length: B.size }, (_, j) => ((j + seed) % 7) - 3),
+            ); // not zero, as after training
           return { adapter, weight: [1, -0.5][i]! };
         }),
       );
@@ -205,7 +211,10 @@ onEveryBackend((on) => {
         const wanted = new LoraModel(base);
         some.forEach(({ adapter }, i) => wanted.add(`t${i}`, adapter));
         wanted.activate(Object.fromEntries(some.map(({ weight }, i) => [`t${i}`, weight])));
-        const [{ model: together }, { model: one }] = [await wanted.merge(), await withOnly(base, sum).merge()];
+        const [{ model: together }, { model: one }] = [
+          await wanted.merge(),
+          await withOnly(base, sum).merge(),
+        ];
         const exact = await together.weights();
         const near = 2 ** -18 * Math.max(1, ...Array.from(exact, Math.abs));
         assertWithin(await one.weights(), exact, near, 'the sum merged');

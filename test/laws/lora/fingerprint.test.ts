@@ -35,17 +35,17 @@ onEveryBackend((on) => {
         const [was, bits] = [await fingerprint(model), await modelHashes(model)];
         await flip(t, element, bit);
         try {
-        const now = await fingerprint(model);
-        expect(now, `${name}, bit ${bit}`).not.toBe(was);
-        const [changed, { live }] = [await modelHashes(model), on.backend.memory()];
-        expect(await failure(() => loadAdapter(model, folder))).toBe(
-          `loadAdapter: memory/adapter_model.safetensors was trained on another base model: its weights are ${was}, these ${now}. Load the base that it was trained on, or pass { anyBase: true }`,
-        );
-        expect(on.backend.memory().live).toBeLessThanOrEqual(live); // less, where garbage was collected
-        expect(await modelHashes(model)).toEqual(changed);
-        const { lora, warnings: says } = await loadAdapter(model, folder, { anyBase: true });
-        expect(says).toEqual([`this adapter was trained on another base model: its weights are ${was}, these ${now}`]); // prettier-ignore
-        for (const adapter of lora.adapters.values()) adapter.dispose();
+          const now = await fingerprint(model);
+          expect(now, `${name}, bit ${bit}`).not.toBe(was);
+          const [changed, { live }] = [await modelHashes(model), on.backend.memory()];
+          expect(await failure(() => loadAdapter(model, folder))).toBe(
+            `loadAdapter: memory/adapter_model.safetensors was trained on another base model: its weights are ${was}, these ${now}. Load the base that it was trained on, or pass { anyBase: true }`,
+          );
+          expect(on.backend.memory().live).toBeLessThanOrEqual(live); // less, where garbage was collected
+          expect(await modelHashes(model)).toEqual(changed);
+          const { lora, warnings: says } = await loadAdapter(model, folder, { anyBase: true });
+          expect(says).toEqual([`this adapter was trained on another base model: its weights are ${was}, these ${now}`]); // prettier-ignore
+          for (const adapter of lora.adapters.values()) adapter.dispose();
         } finally {
           await flip(t, element, bit);
         }
@@ -53,7 +53,10 @@ onEveryBackend((on) => {
         expect(await fingerprint(model)).toBe(was);
       };
       const place = fc.tuple(fc.nat(99), fc.nat(9999), fc.nat(63));
-      await fc.assert(fc.asyncProperty(place, ([i, e, b]) => law(i, e, b)), runs(on.runs(24)));
+      await fc.assert(
+        fc.asyncProperty(place, ([i, e, b]) => law(i, e, b)),
+        runs(on.runs(24)),
+      );
     }
   });
 

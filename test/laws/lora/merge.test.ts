@@ -156,7 +156,11 @@ describe.each(backendCases)('on $name', (device) => {
     expect(lora.model.tied).toEqual({});
     expect(lora.model.parameterCount).toBe(model.parameterCount + lora.adapter().parameterCount);
     const own = lora.adapter().full.get('lm_head.weight')!;
-    backend.write(own.view.buffer, Float32Array.from({ length: own.size }, (_, i) => i), own.view.offset);
+    backend.write(
+      own.view.buffer,
+      Float32Array.from({ length: own.size }, (_, i) => i),
+      own.view.offset,
+    );
     const { model: merged } = await lora.merge();
     expect(merged.tied).toEqual({});
     expect(merged.transformer.wte.weight).toBe(model.transformer.wte.weight);

@@ -29,7 +29,7 @@ const mixed = (mode: 'int' | 'real', options: Parameters<typeof several>[1] = {}
       const time = long && all.x.rows % 2 === 0 ? 2 : 1;
       const names = [null, ...all.members.map((m) => m.name)];
       const adapters = Array.from({ length: all.x.rows / time }, (_, i) => names[choice[i]! % names.length]!);
-      return Object.assign({ all, time, adapters } as const, { toString: () => `${String(all)}; ${adapters.join()}` }); // prettier-ignore
+      return Object.assign({ all, time, adapters } as const, { toString: () => `${all.toString()}; ${adapters.join()}` }); // prettier-ignore
     });
 const batched = (x: Tensor, time: 1 | 2): Tensor =>
   time === 1 && x.dtype !== 'i32' ? x : reshape(x, [x.shape[0]! / time, time, ...x.shape.slice(1)]);
@@ -118,14 +118,17 @@ onEveryBackend((on) => {
         const targets = m.parts.map(({ name }) => (name ? `proj.${name}` : 'proj'));
         const made = await createAdapter(planLora(base, { r: m.r, alpha: m.alpha, targets, dropout: p }), { key: key(seed) }); // prettier-ignore
         for (const { B } of made.branches.values())
-          on.backend.write(B.view.buffer, Float32Array.from({ length: B.size }, (_, i) => (i % 3) - 1));
+          on.backend.write(
+            B.view.buffer,
+            Float32Array.from({ length: B.size }, (_, i) => (i % 3) - 1),
+          );
         lora.add(m.name, made);
       }
       const x = inputOf(all, on.f32);
       const y = await lora.model.forward(x, { adapters, key: key(seed) }).data();
       for (const name of new Set(adapters)) {
         const rows = adapters.flatMap((other, i) => (other === name ? [i] : []));
-        const own = await inputOf({ ...all, x: matrix(rows.length, all.x.columns, (i, j) => at(all.x, rows[i]!, j)) }, on.f32); // prettier-ignore
+        const own = inputOf({ ...all, x: matrix(rows.length, all.x.columns, (i, j) => at(all.x, rows[i]!, j)) }, on.f32); // prettier-ignore
         lora.activate(name ?? []);
         const alone = await lora.model.forward(own, { key: key(seed) }).data();
         const n = all.W.rows;

@@ -12,7 +12,7 @@ import { absolute, at, matrix, type Matrix } from '../../nn/support/host.ts';
 import { onEveryBackend } from '../../support/backends.ts';
 import { runs } from '../../support/runs.ts';
 import {
-  adaptedBy, adapterOf, gradients, inputOf, mergedOfAll, type Member, outputOf, put, several, type Several, singleOf,
+  adaptedBy, adapterOf, gradients, inputOf, mergedOfAll, type Member, outputOf, put, several, type Several,
 } from './support.ts'; // prettier-ignore
 import { adapterLike, variantNames } from './variants.ts';
 
@@ -58,7 +58,10 @@ onEveryBackend((on) => {
       assertWithin(z, outputsOf(all, mergedOfAll(all)), (i) => g * terms[i]! + 2 ** -100, 'output');
     };
     const either = fc.constantFrom('int' as const, 'real' as const).chain((mode) => fc.tuple(several(mode), fc.constant(mode))); // prettier-ignore
-    await fc.assert(fc.asyncProperty(either, async ([all, mode]) => law(all, mode)), runs(on.runs(50)));
+    await fc.assert(
+      fc.asyncProperty(either, async ([all, mode]) => law(all, mode)),
+      runs(on.runs(50)),
+    );
   });
 
   it('what was padded with zeros on both sides never learns: both gradients are zero', async () => {

@@ -30,6 +30,8 @@ export interface Several {
   /** [n, in]; of an embedding one-hot. */
   readonly x: Matrix;
   readonly G: Matrix;
+  /** For a counterexample. */
+  toString(): string;
 }
 export interface SeveralOptions {
   readonly forms?: readonly Several['form'][];
@@ -47,7 +49,13 @@ export interface SeveralOptions {
 /** One to four adapters of ranks, scales and weights of their own, on slices and on the whole of one layer, overlapping. */
 export const several = (mode: Mode, options: SeveralOptions = {}): fc.Arbitrary<Several> =>
   fc.gen().map((g) => {
-    const { forms = ['linear', 'conv1d', 'embedding'], least = 1, whole = false, smallest = 1, size = 10 } = options;
+    const {
+      forms = ['linear', 'conv1d', 'embedding'],
+      least = 1,
+      whole = false,
+      smallest = 1,
+      size = 10,
+    } = options;
     const integer = (min: number, max: number): number => g(fc.integer, { min, max });
     const pick = <T>(list: readonly T[]): T => list[integer(0, list.length - 1)]!;
     const values = (n: number, most: number): number[] =>

@@ -134,12 +134,16 @@ function checkRows(x: Tensor, rows: readonly (string | null)[], { adapters, acti
     if (!adapter) return bad(`there is no adapter '${name}'; there are ${[...adapters.keys()].join(', ')}`);
     const reason = adapter.config.dora ? 'uses DoRA, whose output is not a sum' : trainsWhole(adapter);
     if (reason)
-      bad(`'${name}' ${reason}, so its rows cannot share a batch with others; give them a batch of their own`);
+      bad(
+        `'${name}' ${reason}, so its rows cannot share a batch with others; give them a batch of their own`,
+      );
   }
   for (const name of active.keys()) {
     const reason = trainsWhole(adapters.get(name)!);
     if (reason)
-      bad(`'${name}' is active and ${reason}, so that no row would have the base's; activate others, or none`);
+      bad(
+        `'${name}' is active and ${reason}, so that no row would have the base's; activate others, or none`,
+      );
   }
 }
 

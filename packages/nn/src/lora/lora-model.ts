@@ -186,7 +186,8 @@ export class LoraModel<M extends Module> {
       const [owner, last] = [path.slice(0, path.lastIndexOf('.')), path.slice(path.lastIndexOf('.') + 1)];
       put(this.model, this.#layers.has(owner) ? `${owner}.base.${last}` : path, t);
     }
-    const apart = ([name, other]: [string, string]): boolean => this.#replaced.has(name) || this.#replaced.has(other);
+    const apart = ([name, other]: [string, string]): boolean =>
+      this.#replaced.has(name) || this.#replaced.has(other);
     this.model.tied = Object.fromEntries(Object.entries(this.base.tied).filter((pair) => !apart(pair)));
   }
 }

@@ -66,7 +66,10 @@ export async function mergeLora<M extends Module>(
   /** Of what is trained whole: training goes on, and merging has ended. */
   const own = (t: Tensor): Tensor | undefined => {
     if (whole.has(t) && !copies.has(t)) {
-      copies.set(t, noGrad(() => keep(copy(t))));
+      copies.set(
+        t,
+        noGrad(() => keep(copy(t))),
+      );
       made.push(copies.get(t)!);
     }
     return copies.get(t);
