@@ -29,7 +29,7 @@ const mixed = (mode: 'int' | 'real', options: Parameters<typeof several>[1] = {}
       const time = long && all.x.rows % 2 === 0 ? 2 : 1;
       const names = [null, ...all.members.map((m) => m.name)];
       const adapters = Array.from({ length: all.x.rows / time }, (_, i) => names[choice[i]! % names.length]!);
-      return Object.assign({ all, time, adapters } as const, { toString: () => `${(all as { toString(): string }).toString()}; ${adapters.join()}` }); // prettier-ignore
+      return Object.assign({ all, time, adapters } as const, { toString: () => `${all.toString()}; ${adapters.join()}` }); // prettier-ignore
     });
 const batched = (x: Tensor, time: 1 | 2): Tensor =>
   time === 1 && x.dtype !== 'i32' ? x : reshape(x, [x.shape[0]! / time, time, ...x.shape.slice(1)]);

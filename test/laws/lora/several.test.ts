@@ -119,6 +119,22 @@ onEveryBackend((on) => {
     await fc.assert(fc.asyncProperty(small, fc.constantFrom('f32', 'f16', 'bf16'), law), runs(on.runs(60)));
   });
 
+  it('P33: each adapter more is one rounding more, of which the bound must know', async () => {
+    // 1 and three products just under half of its last place: each is lost when it is added
+    const lost = 2 ** -24 * (1 - 2 ** -20);
+    const member = (A: number, i: number): Several['members'][0] => ({
+      name: `a${i}`, r: 1, s: 1, alpha: 1, weight: 1,
+      parts: [{ name: undefined, start: 0, length: 1, A: matrix(1, 1, [A]), B: matrix(1, 1, [1]) }],
+    }); // prettier-ignore
+    const one = matrix(1, 1, [1]);
+    const all: Several = { form: 'linear', W: scaled(one, -1), bias: undefined, slices: {}, members: [1, lost, lost, lost].map(member), x: one, G: one }; // prettier-ignore
+    const { report } = await adaptedBy(all, on.f32).merge();
+    expect(report.worst.ratio).toBeLessThanOrEqual(1);
+    expect(report.worst.ratio, 'the bound is not idle').toBeGreaterThan(0.5 * (2 ** -24 / on.backend.info.roundoff)); // prettier-ignore
+    const roundings = 1 + 1 + 3;
+    assertWithin([report.worst.bound], [roundings * on.backend.info.roundoff], 2 ** -30, 'the bound');
+  });
+
   it('P33: held in f16 or bf16, the merged weight is the exact sum, rounded once', async () => {
     const law = async (drawn: Several, storage: 'f16' | 'bf16'): Promise<void> => {
       const all = { ...drawn, W: scaled(drawn.W, 513) };

@@ -314,7 +314,7 @@ const commands = (): fc.Arbitrary<fc.AsyncCommand<Oracle, Real>>[] => [
       await either(possible, async () => {
         const y = await noGrad(() => lora.model.forward(idsOn(on), { adapters: rows })).data();
         const known = (i: number): ReadonlyMap<string, number> =>
-          new Map(o.enabled && typeof rows[i] === 'string' && o.adapters.has(rows[i]) ? [[rows[i], 1]] : []);
+          new Map(o.enabled && o.adapters.has(rows[i] ?? '') ? [[rows[i]!, 1]] : []);
         near(on, y, outputOf(o, known), outputOf(o, known, absolute), 'the rows');
       });
     }),

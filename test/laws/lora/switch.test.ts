@@ -178,7 +178,8 @@ describe('P52: what merging gives is its own', () => {
     lora.add('a', adapter);
     lora.add('b', await adapterLike(model, 'slices of a layer')); // not active: its layers are plain in what is merged
     lora.activate('a');
-    const { model: merged, dispose } = await lora.merge({ untie: true });
+    const together = await lora.merge({ untie: true });
+    const merged = together.model;
     expect([...merged.namedParameters()].filter(([, t]) => t.requiresGrad).map(([path]) => path)).toEqual([]);
     const [bits, own] = [await modelHashes(merged), await hashes(adapter.tensors())];
     const ids = tokens(backend, [1, 4]);
@@ -189,7 +190,7 @@ describe('P52: what merging gives is its own', () => {
     expect(trained).not.toEqual(own);
     adapter.dispose();
     assertSameBits(await noGrad(() => merged.forward(ids)).data(), z, 'logits');
-    dispose();
+    together.dispose();
     await noGrad(() => model.forward(ids)).data();
   }); // prettier-ignore
 });

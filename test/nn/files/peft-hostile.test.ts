@@ -38,6 +38,7 @@ function changed(json: Json, at: readonly (string | number)[], value: Json | und
 /** What to put in the place of a value: others of its type, and of every other type. */
 function othersThan(value: Json): (Json | undefined)[] {
   const all: (Json | undefined)[] = [undefined, null, true, false, 0, 1, 2, -1, 0.5, 1e308, '', 'q', 'pissa', '__proto__', [], [1], { constructor: 1 }]; // prettier-ignore
+  if (Array.isArray(value)) all.push(value.toReversed(), [...value, ...value]);
   if (typeof value === 'number') all.push(value + 1, value * 2);
   if (typeof value === 'string') all.push(`${value}x`, value.slice(1));
   return all.filter((other) => JSON.stringify(other) !== JSON.stringify(value));

@@ -30,6 +30,8 @@ export interface Several {
   /** [n, in]; of an embedding one-hot. */
   readonly x: Matrix;
   readonly G: Matrix;
+  /** For a counterexample. */
+  toString(): string;
 }
 export interface SeveralOptions {
   readonly forms?: readonly Several['form'][];
