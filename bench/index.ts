@@ -2,6 +2,7 @@
  * Measures bax beside its peers, who take turns within one run, and prints one table: npm run bench -- --help.
  */
 import { parseArgs } from 'node:util';
+import { run as adapters } from './adapters.bench.ts';
 import { run as cost } from './cost.bench.ts';
 import { run as generate } from './generate.bench.ts';
 import { run as lora } from './lora.bench.ts';
@@ -20,6 +21,7 @@ const suites: Readonly<Record<string, Suite>> = {
   train,
   profile,
   lora,
+  adapters,
   cost,
   generate,
   memory,
@@ -35,6 +37,7 @@ npm run bench [-- --only matmul --only train] [--rounds 5] [--quick]
                      train      a training step of a small GPT, beside the peers
                      profile    where that step's time goes, and a LoRA step's
                      lora       a LoRA step against full fine-tuning: time, operations, memory
+                     adapters   several on one base: switching tasks, rows of a batch with one each
                      cost       a step against the model's width, context and batch
                      generate   tokens a second, with and without the cache
                      memory     live bytes over many steps

@@ -1,14 +1,14 @@
 import { conformance, leftOut } from '@bax/check';
 import { beforeAll, it } from 'vitest';
 import { onEveryBackend } from '../support/backends.ts';
-import { runs } from '../support/runs.ts';
+import { LAW_CASES, lawRuns } from '../support/runs.ts';
 
-const { numRuns, seed } = runs(1);
+const options = { ...lawRuns, atLeast: LAW_CASES };
 
 onEveryBackend((on) => {
   beforeAll(() => {
     for (const what of leftOut(on.backend)) console.log(`${on.backend.name}: not checked: ${what}`);
   });
 
-  it.each(conformance)('$name', async ({ run }) => run(on.backend, { runs: numRuns, seed }));
+  it.each(conformance)('$name', async ({ run }) => run(on.backend, options));
 });

@@ -1,6 +1,7 @@
 import { BaxError, bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, narrowed } from '@bax/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { runs } from '../support/runs.ts';
 
 // The oracle: the definition of the formats in exact arithmetic (a double holds every value and every midpoint).
 const formats = {
@@ -104,7 +105,7 @@ describe.each([
       fc.property(fc.uint32Array({ minLength: 1000, maxLength: 1000 }), (bits) =>
         checkNearest(Uint32Array.from(bits)),
       ),
-      { numRuns: 100 },
+      runs(100),
     );
   });
 

@@ -7,6 +7,7 @@ import { sampleToken } from '../../packages/nn/src/sample.ts';
 import { failure } from './files/support.ts';
 import { randomAdapter, tinyGpt2 } from './support/gpt2.ts';
 import { modelHashes } from './support/hash.ts';
+import { runs } from '../support/runs.ts';
 
 let backend = cpu();
 beforeEach(() => setBackend((backend = cpu())));
@@ -50,7 +51,7 @@ describe('P35: the tokens are those of the whole model, called anew for each', (
       const o = { ...given, maxNewTokens: Math.max(0, 8 - prompt.length - spare) };
       expect(await collect(model, prompt, o)).toEqual(await direct(model, prompt, o));
     };
-    await fc.assert(fc.asyncProperty(prompts, options, fc.nat(3), law), { numRuns: 25 });
+    await fc.assert(fc.asyncProperty(prompts, options, fc.nat(3), law), runs(25));
   });
 
   it('with dropout in the configuration, too: without a key there is none', async () => {

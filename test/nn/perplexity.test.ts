@@ -6,6 +6,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { failure } from './files/support.ts';
 import { tinyGpt2, tokenIds } from './support/gpt2.ts';
 import { modelHashes } from './support/hash.ts';
+import { runs } from '../support/runs.ts';
 
 let backend = cpu();
 beforeEach(() => setBackend((backend = cpu())));
@@ -46,7 +47,7 @@ test('P37: is e to the mean of −log p(token), by the softmax of the logits of 
       fc.nat(99),
       law,
     ),
-    { numRuns: 25 },
+    runs(25),
   );
 });
 

@@ -4,6 +4,7 @@ import { generate } from '@bax/nn';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { failure } from './files/support.ts';
+import { runs } from '../support/runs.ts';
 
 /** The probability of each token, by the definitions: temperature, then the k likeliest, then the smallest nucleus of p. */
 function distribution(logits: readonly number[], { temperature = 1, topK = Infinity, topP = 1 }): number[] {
@@ -44,7 +45,7 @@ test('a token is drawn by inverting the distribution of temperature, top k and t
     expect(u).toBeGreaterThanOrEqual(below - 1e-12);
     expect(u).toBeLessThan(below + p[token]! + 1e-12);
   };
-  fc.assert(fc.property(logits, options, fc.nat(1000), fc.nat(50), law), { numRuns: 2000 });
+  fc.assert(fc.property(logits, options, fc.nat(1000), fc.nat(50), law), runs(2000));
 });
 
 test('and over many steps each token comes as often as its probability says', () => {

@@ -20,7 +20,7 @@ interface Model extends Module {
   loss(ids: Tensor, targets: Tensor): Tensor;
 }
 interface Base {
-  load(dtype: 'f32' | 'f64'): Promise<Model>;
+  readonly load: (dtype: 'f32' | 'f64') => Promise<Model>;
   readonly variants: Readonly<Record<string, LoraConfig>>;
 }
 const bases: Readonly<Record<string, Base>> = {

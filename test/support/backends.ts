@@ -52,16 +52,17 @@ export function closeBackends(): void {
 /** Those that compute in f64, in which gradients are checked against differences. */
 export const f64Cases: readonly BackendCase[] = backendCases.filter(({ f64 }) => f64 ?? true);
 
+type There = ArgOptions & { readonly backend: Backend };
 /** A backend on which laws run: to be looked at inside of tests, when it is open. */
 export interface On {
   readonly backend: Backend;
   /** How tensors are made there. */
-  readonly f32: ArgOptions;
-  readonly f64: ArgOptions;
+  readonly f32: There;
+  readonly f64: There;
   /** Whether it computes in f64: where not, the laws that need it are the cpu's and wasm's. */
   readonly hasF64: boolean;
   /** f64, or f32 where there is none. */
-  readonly widest: ArgOptions;
+  readonly widest: There;
   /** The ops that run there. */
   ops<O extends [string, unknown]>(all: readonly O[]): O[];
   /** The part of a law's random instances that it sees. */

@@ -7,6 +7,8 @@ import { CheckError, messageOf } from './errors.ts';
 export interface RunOptions {
   /** A factor on the number of random cases of each law. Default 1. */
   readonly runs?: number;
+  /** At least so many random cases of each law, whatever `runs` makes of them. Default 1. */
+  readonly atLeast?: number;
   /** Where fast-check begins to draw; equal seeds give equal cases. Default 1. */
   readonly seed?: number;
   /**
@@ -49,12 +51,14 @@ export interface CheckReport extends Report {
 }
 
 /** @throws BaxError on options that would check nothing, or not what was meant. */
-export function checkRunOptions(by: string, { runs, seed, timeBudget }: RunOptions): void {
+export function checkRunOptions(by: string, { runs, atLeast, seed, timeBudget }: RunOptions): void {
   const bad = (message: string): never => {
     throw new BaxError(`${by}: ${message}`);
   };
   if (runs !== undefined && !(runs > 0 && runs < Infinity))
     bad(`runs is ${runs}; it is a factor on the number of cases, a finite number above 0`);
+  if (atLeast !== undefined && !(Number.isSafeInteger(atLeast) && atLeast >= 1))
+    bad(`atLeast is ${atLeast}; it is a number of cases, an integer from 1`);
   if (seed !== undefined && !(Number.isSafeInteger(seed) && Math.abs(seed) < 2 ** 31))
     bad(`seed is ${seed}; it is an integer of 32 bits`);
   if (timeBudget !== undefined && !(timeBudget >= 0))
@@ -119,7 +123,7 @@ export interface Cases<T> {
  */
 export async function forAll<T>(
   { arbitrary, cases, first = [] }: Cases<T>,
-  { runs = 1, seed = 1, path, timeBudget = Infinity, tried }: RunOptions,
+  { runs = 1, atLeast = 1, seed = 1, path, timeBudget = Infinity, tried }: RunOptions,
   body: (x: T) => Promise<void>,
 ): Promise<void> {
   const end = performance.now() + timeBudget;
@@ -135,7 +139,7 @@ export async function forAll<T>(
     }
   });
   const details = await fc.check(property, {
-    numRuns: Math.ceil(cases * runs) + first.length,
+    numRuns: Math.max(Math.ceil(cases * runs), atLeast) + first.length,
     seed,
     examples: first.map((x): [T] => [x]),
     ...(path === undefined ? {} : { path }),

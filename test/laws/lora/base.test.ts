@@ -2,7 +2,7 @@ import { assertSameBits } from '@bax/check';
 import { add, key, noGrad, normals, sub, type Backend, type BufferRef, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
-  adamW, attachLora, loadAdapter, memoryFolder, planLora, saveAdapter, saveGpt2, sgd, train, type Gpt2, type LoraModel,
+  adamW, attachLora, loadAdapter, LoraModel, memoryFolder, planLora, readAdapter, saveAdapter, saveGpt2, sgd, train, type Gpt2,
 } from '@bax/nn'; // prettier-ignore
 import { beforeAll, describe, expect, it, test } from 'vitest';
 import { randomAdapter, tinyGpt2, tokens } from '../../nn/support/gpt2.ts';
@@ -10,6 +10,7 @@ import { hashes, modelHashes } from '../../nn/support/hash.ts';
 import { matrix } from '../../nn/support/host.ts';
 import { backendCases } from '../../support/backends.ts';
 import { put } from './support.ts';
+import { adapterLike, variantNames, variants } from './variants.ts';
 
 /** A few steps of an adapter's training on one batch. */
 async function trained(
@@ -96,6 +97,45 @@ describe.each(backendCases)('on $name', (device) => {
       expect(() => lora.model.forward(ids)).toThrow('this tensor was freed when its adapter was detached');
     },
   );
+
+  // where a test costs more, fewer kinds
+  const kinds = variantNames.filter((_, i) => i % Math.min(5, Math.ceil(1 / device.share)) === 0);
+  it.each(kinds)('P5, P7, P52: %s: the base keeps its bits through training, merging, saving, swapping, mixing', async (variant) => {
+    const model = tinyGpt2({ backend });
+    const ids = tokens(backend, [2, 6]);
+    const bits = await modelHashes(model);
+    const expectSame = async (after: string): Promise<void> => expect(await modelHashes(model), after).toEqual(bits);
+    const lora = new LoraModel(model);
+    const adapter = await adapterLike(model, variant);
+    lora.add('a', adapter);
+    lora.add('b', await adapterLike(model, 'slices of a layer', 2));
+    lora.activate('a');
+    await expectSame('adding');
+    const [before, frozen] = [await hashes(lora.parameters()), await hashes(adapter.tensors())];
+    await trained(lora, backend, 2, true);
+    await expectSame('training');
+    const trainedOnes = await hashes(adapter.tensors());
+    for (const name of Object.keys(trainedOnes))
+      expect(trainedOnes[name] !== frozen[name], `${name} was trained`).toBe(name in before); // P29: a frozen A keeps its bits
+    const { model: merged } = await lora.merge({ untie: true });
+    await noGrad(() => merged.forward(ids)).data();
+    await expectSame('merging');
+    const folder = memoryFolder();
+    await saveAdapter(lora, folder, { adapter: 'a' });
+    await expectSame('saving');
+    const { adapter: read } = await readAdapter(model, folder);
+    lora.swap('a', read);
+    await expectSame('loading and swapping');
+    expect(await hashes(adapter.tensors()), 'merging, saving, swapping leave the adapter').toEqual(trainedOnes);
+    lora.activate('b');
+    const mixes = adapter.full.size === 0 && !adapter.config.dora;
+    await noGrad(() => lora.model.forward(ids, { adapters: [mixes ? 'a' : null, 'b'] })).data();
+    await expectSame('a mixed batch');
+    expect(await hashes(read.tensors())).toEqual(await hashes((await readAdapter(model, folder)).adapter.tensors()));
+    lora.detach();
+    await expectSame('detaching');
+    expect([...model.namedParameters().values()].some((t) => t.requiresGrad || t.grad)).toBe(false);
+  }); // prettier-ignore
 
   it('P5: many adapters on one base, trained in turn, are as each alone', async () => {
     const [together, alone] = [tinyGpt2({ backend }), tinyGpt2({ backend })];
@@ -203,6 +243,20 @@ describe('P7: frozen means no gradient and no state', () => {
       );
     expect([...model.namedParameters().values()].some((p: Tensor) => p.requiresGrad || p.grad)).toBe(false);
   });
+
+  it.each(variantNames)('%s: the optimiser has two numbers for each that is trained, and none of the base', async (variant) => {
+    const backend = cpu();
+    const model = tinyGpt2({ backend, config });
+    const lora = await attachLora(model, planLora(model, variants[variant]), { key: key(2) });
+    const { parameters } = planLora(model, variants[variant]);
+    const own = [...lora.parameters().values()];
+    const frozen = [...lora.adapter().branches.values()].reduce((n, b) => n + (lora.adapter().config.freezeA ? b.A.size : 0), 0);
+    expect(own.reduce((n, t) => n + t.size, 0)).toBe(parameters - frozen);
+    const base = new Set(model.parameters());
+    expect(own.filter((t) => base.has(t))).toEqual([]);
+    const state = adamW(lora.parameters()).stateTensors();
+    expect([...state.values()].reduce((n, t) => n + t.size, 0)).toBe(2 * (parameters - frozen));
+  }); // prettier-ignore
 
   it('attaching allocates the factors and nothing else; detaching gives all back', async () => {
     const backend = cpu();

@@ -1,73 +1,37 @@
 import { assertSameBits } from '@bax/check';
-import { foldIn, key, noGrad, type Backend, type Key } from '@bax/core';
+import { foldIn, key, noGrad, type Backend } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import { attachFactors, Linear, planLora, sgd, train } from '@bax/nn';
+import { type LoraModel, sgd, train } from '@bax/nn';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it, test } from 'vitest';
 import { randomAdapter, tinyGpt2, tokens } from '../../nn/support/gpt2.ts';
-import { matrix, plus, rowsOf, scaled, times, turned, type Matrix } from '../../nn/support/host.ts';
+import { inner, matrix, plus, rowsOf, scaled, times, turned, type Matrix } from '../../nn/support/host.ts';
+import { expectClose } from '../../nn/support/numbers.ts';
 import { backendCases } from '../../support/backends.ts';
 import {
-  baseOf,
-  factorsOf,
-  gradients,
-  instances,
-  One,
-  outputOf,
-  put,
-  run,
-  targetsIn,
-  type Instance,
-  type On,
-  type Part,
-} from './support.ts';
+  adapted, factorsOf, gradients, hadamard, instances, maskOf, mergedOf, type One, outputOf, put, run,
+  type Instance, type On, type Part,
+} from './support.ts'; // prettier-ignore
+import { wrapped } from '../../../packages/check/src/lora/law.ts';
 import { runs } from '../../support/runs.ts';
 
 /** The adapter with dropout. */
-function dropping(instance: Instance, p: number, on: On) {
-  const { r, alpha, parts } = instance;
-  const base = baseOf(instance, on);
-  const plan = planLora(base, { r, alpha, targets: targetsIn(instance), dropout: p });
-  return attachFactors(base, plan, ({ slice }, factor) =>
-    put(parts.find((q) => q.name === slice?.name)![factor], on),
-  );
-}
+const dropping = (instance: Instance, p: number, on: On, dora = false): LoraModel<One> =>
+  adapted(instance, on, undefined, { dropout: p, dora });
 
-/** M ∘ x / (1 − p) itself: what a layer of W = 0, A = I, B = I of the same path and input shape gives for x = 1. */
-async function maskOf(part: Part, { x }: Instance, p: number, k: Key, on: On): Promise<Matrix> {
-  const n = x.columns;
-  const eye = (): ReturnType<typeof put> =>
-    put(
-      matrix(n, n, (i, j) => (i === j ? 1 : 0)),
-      on,
-    );
-  const layer = new Linear(
-    put(
-      matrix(n, n, () => 0),
-      on,
-    ),
-  );
-  if (part.name !== undefined) layer.slices = { [part.name]: { start: 0, length: n } };
-  const base = new One(layer);
-  const plan = planLora(base, {
-    r: n,
-    alpha: n,
-    dropout: p,
-    targets: [part.name === undefined ? 'proj' : part.name],
+/** z Aᵀ Bᵀ. */
+const through = (z: Matrix, { A, B }: Pick<Part, 'A' | 'B'>): Matrix => times(times(z, turned(A)), turned(B));
+
+/** A backend whose random bits keep, in row i of k, the elements that i counts in binary. */
+const counting = (backend: Backend, k: number): Backend =>
+  wrapped(backend, {
+    fused: { ...backend.fused, dropout: () => false },
+    random(_, { buffer, shape, offset }) {
+      const n = shape.reduce((a, b) => a * b, 1);
+      const bits = Int32Array.from({ length: n }, (__, i) => ((Math.floor(i / k) >> (i % k)) & 1 ? -1 : 0));
+      backend.write(buffer, bits, offset);
+    },
   });
-  const { model } = attachFactors(base, plan, eye);
-  const y = await noGrad(() =>
-    model.forward(
-      put(
-        matrix(x.rows, n, () => 1),
-        on,
-      ),
-      { key: k },
-    ),
-  ).data();
-  return matrix(x.rows, n, y);
-}
-const hadamard = (a: Matrix, b: Matrix): Matrix => matrix(a.rows, a.columns, a.data.map((v, i) => v * b.data[i]!)); // prettier-ignore
 
 describe.each(backendCases)('on $name', (device) => {
   let backend: Backend;
@@ -83,11 +47,12 @@ describe.each(backendCases)('on $name', (device) => {
       let y = outputOf(instance, W);
       let dx = times(G, W);
       const masks = await Promise.all(parts.map((part) => maskOf(part, instance, p, k, on())));
-      for (const [i, { A, B, start, length }] of parts.entries()) {
+      for (const [i, { A, B, start, length, taken }] of parts.entries()) {
         const mask = masks[i]!;
         for (const m of mask.data) expect([0, 1 / (1 - p)]).toContain(m);
         dropped += mask.data.filter((m) => m === 0).length;
-        const update = scaled(times(times(hadamard(mask, x), turned(A)), turned(B)), s);
+        const own = through(hadamard(mask, x), { A, B });
+        const update = scaled(taken ? plus(own, scaled(through(x, taken), -1)) : own, s); // what was taken sees all of x
         y = plus(
           y,
           matrix(y.rows, y.columns, (row, j) =>
@@ -96,6 +61,7 @@ describe.each(backendCases)('on $name', (device) => {
         );
         const part = matrix(G.rows, length, (row, j) => G.data[row * W.rows + start + j]!);
         dx = plus(dx, hadamard(mask, scaled(times(times(part, B), A), s)));
+        if (taken) dx = plus(dx, scaled(times(times(part, taken.B), taken.A), -s));
       }
       assertSameBits(await noGrad(() => lora.model.forward(device, { key: k })).data(), y.data, 'output');
       const factors = parts.flatMap((part) => Object.values(factorsOf(lora, part)));
@@ -110,11 +76,107 @@ describe.each(backendCases)('on $name', (device) => {
       }
       assertSameBits(grads.at(-1)!, dx.data, '∂x');
     };
+    const drawn = fc.boolean().chain((taken) => instances('int', { size: 8, taken }));
+    await fc.assert(fc.asyncProperty(drawn, fc.constantFrom(0.5, 0.75), fc.nat(1e6), law), runs(80));
+    expect(dropped).toBeGreaterThan(500);
+  });
+
+  it('P26: over all masks, each by its chance, outputs and the gradients of A and B average to those without dropout; bits', async () => {
+    const law = async (drawn: Instance, p: number): Promise<void> => {
+      const k = drawn.W.columns;
+      const chance = (row: number): number =>
+        Array.from({ length: k }, (_, j) => ((row >> j) & 1 ? 1 - p : p)).reduce((a, b) => a * b);
+      const [x, g] = [rowsOf(drawn.x, 0, 1), rowsOf(drawn.G, 0, 1)];
+      const one: Instance = { ...drawn, x, G: g };
+      const instance: Instance = {
+        ...drawn,
+        x: matrix(2 ** k, k, (_, j) => x.data[j]!),
+        G: matrix(2 ** k, g.columns, (row, j) => chance(row) * g.data[j]!),
+      };
+      const masks = { backend: counting(backend, k) };
+      const lora = dropping(instance, p, masks);
+      const y = await noGrad(() => lora.model.forward(put(instance.x, masks), { key: key(1) })).data();
+      const mean = Float64Array.from(g.data, (_, j) =>
+        instance.G.data.reduce(
+          (sum, __, i) => (i % g.columns === j ? sum + chance((i - j) / g.columns) * y[i]! : sum),
+          0,
+        ),
+      );
+      assertSameBits(mean, outputOf(one, mergedOf(one)).data, 'the mean of the outputs');
+      const grads = await gradients(
+        () => lora.model.forward(put(instance.x, masks), { key: key(1) }),
+        put(instance.G, masks),
+        [...lora.parameters().values()],
+      );
+      const plain = adapted(one, on());
+      const expected = await gradients(() => plain.model.forward(put(x, on())), put(g, on()), [
+        ...plain.parameters().values(),
+      ]);
+      grads.forEach((some, i) => assertSameBits(some, expected[i]!, 'the mean of a gradient'));
+    };
+    const drawn = fc.boolean().chain((taken) => instances('int', { size: 4, taken }));
+    await fc.assert(fc.asyncProperty(drawn, fc.constantFrom(0.5, 0.75), law), runs(40 * device.share));
+  });
+
+  it("P26, P44: DoRA's dropout acts on f ∘ (V z) − W z, as PEFT has it: given its masks, and its gradients with them", async () => {
+    const law = async (instance: Instance, p: number, seed: number): Promise<void> => {
+      const { parts, s, W, x, G } = instance;
+      const wide = { ...on(), dtype: device.f64 === false ? 'f32' : 'f64' } as const;
+      const [lora, k, input] = [dropping(instance, p, wide, true), key(seed), put(x, wide)];
+      let [y, dx] = [outputOf(instance, W), times(G, W)];
+      const V = mergedOf(instance);
+      const tolerance = wide.dtype === 'f64' ? 1e-12 : 1e-5;
+      const branches = [...lora.adapter().branches.values()];
+      const params = branches.flatMap(({ A, B, magnitude }) => [A, B, magnitude!]);
+      for (const { magnitude: m } of branches)
+        m!.backend.write(
+          m!.view.buffer,
+          (await m!.data()).map((v, i) => v * (0.5 + (i % 4) / 4)),
+          m!.view.offset,
+        );
+      const grads = await gradients(() => lora.model.forward(input, { key: k }), put(G, wide), [
+        ...params,
+        input,
+      ]);
+      for (const [i, part] of parts.entries()) {
+        const { A, B, start, length } = part;
+        const mask = await maskOf(part, instance, p, k, on());
+        const z = hadamard(mask, x);
+        const [own, fixed, g] = [
+          rowsOf(V, start, length),
+          rowsOf(W, start, length),
+          turned(rowsOf(turned(G), start, length)),
+        ];
+        const m = await branches[i]!.magnitude!.data();
+        const n = Array.from({ length }, (_, j) => Math.hypot(...rowsOf(own, j, 1).data) || 1);
+        const factor = (M: Matrix): Matrix =>
+          matrix(M.rows, M.columns, (j, c) => (m[j]! / n[j]!) * M.data[j * M.columns + c]!);
+        const change = plus(times(z, turned(factor(own))), scaled(times(z, turned(fixed)), -1));
+        y = plus(
+          y,
+          matrix(y.rows, y.columns, (row, j) =>
+            j >= start && j < start + length ? change.data[row * length + j - start]! : 0,
+          ),
+        );
+        dx = plus(dx, hadamard(mask, times(g, plus(factor(own), scaled(fixed, -1)))));
+        const D = times(turned(g), z);
+        expectClose(grads[3 * i]!, scaled(times(turned(B), factor(D)), s).data, tolerance, '∂A');
+        expectClose(grads[3 * i + 1]!, scaled(times(factor(D), turned(A)), s).data, tolerance, '∂B');
+        const slopes = n.map((length, j) => inner(rowsOf(D, j, 1).data, rowsOf(own, j, 1).data) / length);
+        expectClose(grads[3 * i + 2]!, slopes, tolerance, '∂m');
+      }
+      expectClose(
+        await noGrad(() => lora.model.forward(input, { key: k })).data(),
+        y.data,
+        tolerance,
+        'output',
+      );
+      expectClose(grads.at(-1)!, dx.data, tolerance, '∂x');
+    };
     await fc.assert(
       fc.asyncProperty(instances('int', { size: 8 }), fc.constantFrom(0.5, 0.75), fc.nat(1e6), law),
-      runs(80),
+      runs(24 * device.share),
     );
-    expect(dropped).toBeGreaterThan(500);
   });
 
   it('P44: without a key there is no dropout, bit for bit; nor with p = 0 and a key', async () => {

@@ -30,21 +30,27 @@ describe.each(backendCases)('on $name', (device) => {
       eta: number,
       momentum: number,
       nesterov: boolean,
+      weightDecay: number,
     ): Promise<void> => {
       const lora = adapted(instance, { backend });
       const [x, G] = [put(instance.x, { backend }), put(instance.G, { backend })];
       const params = lora.parameters();
       const { grads } = valueAndGrad(() => sum(mul(lora.model.forward(x), G)), [...params.values()]);
-      sgd(params, { lr: eta, ...(momentum > 0 ? { momentum, nesterov } : {}) }).step(grads);
+      sgd(params, { lr: eta, weightDecay, ...(momentum > 0 ? { momentum, nesterov } : {}) }).step(grads);
       const { model } = await lora.merge();
       const rate = eta * (momentum > 0 && nesterov ? 1 + momentum : 1); // at the first step momentum is nothing yet
       assertSameBits(
         await weightOf(model),
-        plus(instance.W, projected(instance, rate)).data,
+        plus(instance.W, scaled(projected(instance, rate), 1 - rate * weightDecay)).data, // A decays, B is nothing yet
         "W' after a step",
       );
     };
-    const args = [fc.constantFrom(1 / 8, 1 / 2), fc.constantFrom(0, 0.5), fc.boolean()] as const;
+    const args = [
+      fc.constantFrom(1 / 8, 1 / 2),
+      fc.constantFrom(0, 0.5),
+      fc.boolean(),
+      fc.constantFrom(0, 0.5),
+    ] as const;
     await fc.assert(
       fc.asyncProperty(instances('int', { zeroB: true, size: 8, narrow: true }), ...args, law),
       runs(80 * device.share),

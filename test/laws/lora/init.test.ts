@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it, test } from 'vitest';
 import { tinyGpt2 } from '../../nn/support/gpt2.ts';
 import { frobenius, rowsOf, scaled, times, turned } from '../../nn/support/host.ts';
 import { largest } from '../../nn/support/numbers.ts';
+import { kolmogorov, phi } from '../../support/statistics.ts';
 import { backendCases } from '../../support/backends.ts';
 import { adapted, factorsOf, gradients, instances, put, type Instance } from './support.ts';
 import { runs } from '../../support/runs.ts';
@@ -67,28 +68,6 @@ describe('P43: how A begins', () => {
   }
   const joined = (all: Map<string, Float64Array>): number[] => [...all.values()].flatMap((v) => [...v]);
 
-  /** sup |F_n − F| of Kolmogorov and Smirnov, and the chance of one as large (asymptotic). */
-  function kolmogorov(values: readonly number[], cdf: (x: number) => number): number {
-    const sorted = values.toSorted((a, b) => a - b);
-    const n = sorted.length;
-    const distance = sorted.reduce(
-      (d, x, i) => Math.max(d, Math.abs(cdf(x) - i / n), Math.abs(cdf(x) - (i + 1) / n)),
-      0,
-    );
-    const z = (Math.sqrt(n) + 0.12 + 0.11 / Math.sqrt(n)) * distance;
-    let p = 0;
-    for (let j = 1; j <= 100; j++) p += 2 * (j % 2 === 1 ? 1 : -1) * Math.exp(-2 * j * j * z * z);
-    return z < 0.2 ? 1 : p;
-  }
-  /** Abramowitz and Stegun 7.1.26: |error| < 1.5e-7. */
-  const phi = (x: number): number => {
-    const t = 1 / (1 + (0.3275911 * Math.abs(x)) / Math.SQRT2);
-    const tail =
-      t *
-      (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) *
-      Math.exp((-x * x) / 2);
-    return x > 0 ? 1 - tail / 2 : tail / 2;
-  };
   /** Mean, variance and fourth moment within 5 standard errors of those of a law with these moments of its square. */
   function expectMoments(values: readonly number[], sigma: number, kurtosis: number, eighth: number): void {
     const n = values.length;

@@ -2,10 +2,10 @@
 import { loraLaws } from '@bax/check';
 import { it } from 'vitest';
 import { onEveryBackend } from '../../support/backends.ts';
-import { runs } from '../../support/runs.ts';
+import { LAW_CASES, lawRuns } from '../../support/runs.ts';
 
-const { numRuns, seed } = runs(1);
+const options = { ...lawRuns, atLeast: LAW_CASES };
 
 onEveryBackend((on) => {
-  it.each(loraLaws)('$name', async ({ run }) => run(on.backend, { runs: numRuns, seed }));
+  it.each(loraLaws)('$name', async ({ run }) => run(on.backend, options));
 });

@@ -1,12 +1,12 @@
 import { assertSameBits } from '@bax/check';
-import { noGrad, type Backend } from '@bax/core';
-import { type MergeReport } from '@bax/nn';
+import { key, noGrad, type Backend } from '@bax/core';
+import { createAdapter, type Linear, LoraModel, type MergeReport, planLora } from '@bax/nn';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { failure } from '../../nn/files/support.ts';
 import { randomAdapter, tinyGpt2, tokens } from '../../nn/support/gpt2.ts';
 import { hashOf, modelHashes } from '../../nn/support/hash.ts';
-import { matrix, plus, scaled } from '../../nn/support/host.ts';
+import { matrix, plus, scaled, times, turned } from '../../nn/support/host.ts';
 import { distance } from '../../nn/support/numbers.ts';
 import { backendCases } from '../../support/backends.ts';
 import { adapted, deltaOf, instances, outputOf, put, run, weightOf, type Instance } from './support.ts';
@@ -115,6 +115,61 @@ describe.each(backendCases)('on $name', (device) => {
     expect(lora.model.parameterCount).toBe(model.parameterCount + lora.adapter().parameterCount);
     expect(new Set(lora.model.parameters()).size).toBe(lora.model.parameters().length);
   });
+  it('P56: an adapter of the table changes what is looked up, and the head that is tied to it stays', async () => {
+    const model = tinyGpt2({ backend });
+    const ids = tokens(backend, [2, 5]);
+    const bits = await modelHashes(model);
+    for (const targets of [['wte'], ['wte', 'lm_head', 'v']]) {
+      const lora = randomAdapter(model, { r: 2, targets });
+      const z = await noGrad(() => lora.model.forward(ids)).data();
+      expect(await failure(() => lora.merge())).toBe(
+        'merge: lm_head.weight is tied to transformer.wte.weight; merging would change both. Pass { untie: true } to give the head a weight of its own',
+      );
+      const { model: merged } = await lora.merge({ untie: true });
+      expect(merged.tied).toEqual({});
+      expect(merged.config.tie_word_embeddings).toBe(false);
+      const [head, table] = [merged.lm_head as Linear, merged.transformer.wte].map((m) => m.weight);
+      expect(head === model.transformer.wte.weight).toBe(targets.length === 1);
+      expect(table).not.toBe(model.transformer.wte.weight);
+      expect(distance(await noGrad(() => merged.forward(ids)).data(), z)).toBeLessThan(1e-5);
+      // the same by hand: an untied base whose table and head are what they should be
+      const dense = async (path: string): Promise<Float64Array> => {
+        const branch = lora.adapter().branches.get(path);
+        const W = Float64Array.from(await model.transformer.wte.weight.data()); // [11, 8]
+        if (!branch) return W;
+        const [A, B] = [matrix(2, path === 'lm_head' ? 8 : 11, await branch.A.data()), matrix(path === 'lm_head' ? 11 : 8, 2, await branch.B.data())];
+        const delta = scaled(times(B, A), branch.scale);
+        return plus(matrix(11, 8, W), path === 'lm_head' ? delta : turned(delta)).data;
+      };
+      expect(distance(await table!.data(), await dense('transformer.wte'))).toBeLessThan(1e-6);
+      expect(distance(await head!.data(), await dense('lm_head'))).toBeLessThan(1e-6);
+    }
+    expect(await modelHashes(model)).toEqual(bits);
+  }); // prettier-ignore
+
+  it('P56: a head of its own unties while it is active, and merges without the table', async () => {
+    const model = tinyGpt2({ backend });
+    const lora = new LoraModel(model);
+    lora.add('a', await createAdapter(planLora(model, { r: 2, targets: ['v'], modulesToSave: ['lm_head'] }), { key: key(1) })); // prettier-ignore
+    expect(lora.model.tied).toEqual(model.tied);
+    lora.activate('a');
+    expect(lora.model.tied).toEqual({});
+    expect(lora.model.parameterCount).toBe(model.parameterCount + lora.adapter().parameterCount);
+    const own = lora.adapter().full.get('lm_head.weight')!;
+    backend.write(
+      own.view.buffer,
+      Float32Array.from({ length: own.size }, (_, i) => i),
+      own.view.offset,
+    );
+    const { model: merged } = await lora.merge();
+    expect(merged.tied).toEqual({});
+    expect(merged.transformer.wte.weight).toBe(model.transformer.wte.weight);
+    expect(await merged.namedParameters().get('lm_head.weight')!.data()).toEqual(await own.data());
+    lora.disable();
+    expect(lora.model.tied).toEqual(model.tied);
+    expect(lora.model.parameterCount).toBe(model.parameterCount + lora.adapter().parameterCount - own.size);
+  });
+
   it('P56: an untied head merges as any other layer', async () => {
     const model = tinyGpt2({ backend, config: { tie_word_embeddings: false } });
     const { model: merged, report } = await randomAdapter(model, { r: 2, targets: ['lm_head'] }).merge();

@@ -1,4 +1,4 @@
-import { keep, type Tensor, zeros } from '@bax/core';
+import { keep, zeros, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
   adamW, attachFactors, attachLora, countGpt2Lora, gpt2Config, hollowGpt2, matches, paperCounts, planLora, planOf, targetsOf, type Gpt2,
@@ -17,7 +17,7 @@ describe('P24: the counts of the paper that follow from the configuration, and i
   const medium = (): Gpt2 => of(24, 1024);
   const large = (): Gpt2 => of(36, 1280);
 
-  it.each(paperCounts.filter(({ method }) => method === 'LoRA'))(
+  it.each(paperCounts.rows.filter(({ method }) => method === 'LoRA'))(
     '$model $what r = $r: $count is Σ r (in + out) of what planLora finds in a model of that size',
     ({ layers, width, what, r, count }) => {
       const targets = what.split(', ').map((name) => (name === 'o' ? 'attn.c_proj' : name));
@@ -28,7 +28,7 @@ describe('P24: the counts of the paper that follow from the configuration, and i
   );
 
   it('they are, in whole numbers, and what the paper prints of them', () => {
-    const found = paperCounts.map(({ count, printed }) => [
+    const found = paperCounts.rows.map(({ count, printed }) => [
       count,
       ...printed.map(({ text, agrees, off }) => `${text} ${agrees}${agrees === 'differs' ? ` ${(100 * off).toFixed(2)} %` : ''}`),
     ]); // prettier-ignore
@@ -73,7 +73,7 @@ describe('P24: the counts of the paper that follow from the configuration, and i
     expect(large().parameterCount).toBe(774_030_080);
     expect(planLora(small(), { targets: ['v'] }).modelParameters).toBe(124_439_808);
     const gpt3 = hollowGpt2(gpt2Config({ n_layer: 96, n_embd: 12288, n_head: 96, n_positions: 2048 }));
-    const full = paperCounts.filter(({ method }) => method === 'full').map(({ count }) => count);
+    const full = paperCounts.rows.filter(({ method }) => method === 'full').map(({ count }) => count);
     expect(full).toEqual([medium(), large(), gpt3].map((model) => model.parameterCount));
   });
 

@@ -1,11 +1,14 @@
 import { assertSameBits, gradcheck } from '@bax/check';
 import {
+  assign,
   copy,
+  foldIn,
   keep,
   key,
   noGrad,
   slice,
   tensor,
+  uniforms,
   type Backend,
   type DType,
   type HostArrays,
@@ -75,7 +78,7 @@ describe.each(backendCases)('on $name', (device) => {
   let backend: Backend;
   beforeAll(async () => void (backend = await device.make()));
 
-  it('P34: in f32 merging costs no more than f32 already costs: err_m ≤ 4 err_u + 8u max|z|', async () => {
+  it('P34: in f32 merging costs no more than f32 already costs: err_m ≤ 4 (err_u + κ) + 8u max|z|, κ of one rounding of each weight', async () => {
     const u = backend.info.roundoff;
     const law = async (
       config: Partial<Gpt2Config>,
@@ -89,14 +92,26 @@ describe.each(backendCases)('on $name', (device) => {
           { r: 2, alpha: 3, targets: chosen },
           { seed, size },
         );
+      /** How far the logits go when each weight moves by ±u: in f64. */
+      const moved = async (model: Gpt2, by: number, draw: number): Promise<number> => {
+        const wide = castModule(model, 'f64');
+        const ids = idsOn(host, 2, 6, seed);
+        const before = await logits(wide, ids);
+        for (const [i, p] of wide.parameters().entries()) {
+          const signs = uniforms(foldIn(key(draw), i), p.size);
+          const values = Float64Array.from(await p.data(), (w, j) => w * (1 + (signs[j]! < 0.5 ? by : -by)));
+          assign(p, tensor(values, { shape: p.shape, backend: host }));
+        }
+        return distance(await logits(wide, ids), before);
+      };
       const lora = build(backend);
       const { model: merged } = await lora.merge({ untie: true });
       const exact = await logits(castModule(build(host).model, 'f64'), idsOn(host, 2, 6, seed));
       const ids = idsOn(backend, 2, 6, seed);
       const [unmerged, z] = [await logits(lora.model, ids), await logits(merged, ids)];
       const floor = distance(unmerged, exact);
-      expect(floor, 'f32 itself').toBeLessThanOrEqual(1e-4 * largest(exact));
-      expect(distance(z, exact)).toBeLessThanOrEqual(4 * floor + 8 * u * largest(exact));
+      const kappa = Math.max(...(await Promise.all([1, 2, 3].map((s) => moved(build(host).model, u, s))))); // of one draw it may be small by luck
+      expect(distance(z, exact)).toBeLessThanOrEqual(4 * (floor + kappa) + 8 * u * largest(exact));
     };
     await fc.assert(
       fc.asyncProperty(configs, targets, fc.constantFrom(0.05, 0.2, 0.5), fc.nat(99), law),

@@ -50,8 +50,8 @@ it('judge refuses what is no number', async () => {
 
 test('the table of paperCounts', () => {
   const lines = String(paperCounts).split('\n');
-  expect(lines).toHaveLength(paperCounts.length);
+  expect(lines).toHaveLength(paperCounts.rows.length);
   expect(lines[4]).toBe(
-    'LoRA         GPT-2 M        q, v        r = 4        393,216  0.35M in Table 3 (differs by −11.0 %); the released checkpoint has 1.5 MB, which is 393,216 numbers in f32',
+    'LoRA         GPT-2 M        q, v        r = 4            393,216  0.35M in Table 3 (differs by −11.0 %); the released checkpoint has 1.5 MB, which is 393,216 numbers in f32',
   );
 });

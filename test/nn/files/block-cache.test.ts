@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BlockCache } from '../../../packages/nn/src/files/block-cache.ts';
+import { runs } from '../../support/runs.ts';
 
 test('holds the blocks used last, as many as the cap allows', () => {
   fc.assert(
@@ -30,6 +31,6 @@ test('holds the blocks used last, as many as the cap allows', () => {
         }
       },
     ),
-    { numRuns: 300 },
+    runs(300),
   );
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Merge, mergePairs } from '../../../packages/nn/src/files/bpe-merges.ts';
+import { runs } from '../../support/runs.ts';
 
 /** The oracle: all pairs counted anew for each merge, the best found by looking at all. */
 function naive(words: [number[], number][], tokens: string[], vocabSize: number): Merge[] {
@@ -54,6 +55,6 @@ test('the merges and the tokens are those of counting everything anew', async ()
         expect(Array.from(ids, (id) => tokens[id]).join('')).toBe(list[i][0].map((id) => 'abc'[id]).join(''));
       }
     }),
-    { numRuns: 500 },
+    runs(500),
   );
 });

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { type TokenizerFiles, trainBpe, writeTokenizer } from '../../../packages/nn/src/files/bpe-train.ts';
 import { memoryFolder } from '../../../packages/nn/src/files/memory.ts';
 import { failure } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 const golden: { texts: string[]; merges: string[] } = JSON.parse(
   readFileSync(new URL('golden/bpe.json', import.meta.url), 'utf8'),
@@ -88,7 +89,7 @@ test('any text trains', async () => {
       expect(Object.keys(vocab).length).toBe(new Set(Object.values(vocab)).size);
       for (const [a, b] of merges) expect(vocab[a + b]).toBeGreaterThanOrEqual(256);
     }),
-    { numRuns: 100 },
+    runs(100),
   );
 });
 

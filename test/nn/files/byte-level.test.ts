@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ALPHABET, BYTE_TO_CHAR, WORDS } from '../../../packages/nn/src/files/byte-level.ts';
+import { runs } from '../../support/runs.ts';
 
 test('every byte has a character of its own, that prints', () => {
   expect(new Set(BYTE_TO_CHAR).size).toBe(256);
@@ -43,6 +44,6 @@ test('the words of any text are the whole text', () => {
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       expect((text.match(WORDS) ?? []).join('')).toBe(text);
     }),
-    { numRuns: 1000 },
+    runs(1000),
   );
 });

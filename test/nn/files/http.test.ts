@@ -10,6 +10,7 @@ import { goldenBytes } from '../support/golden.ts';
 import { modelHashes } from '../support/hash.ts';
 import { type Misbehaviour, serveFiles, type TestServer } from './http-server.ts';
 import { ascii, failure, fileOf } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 let server: TestServer;
 let [root, name] = ['', ''];
@@ -48,7 +49,7 @@ describe('reads', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      runs(60),
     );
   });
 
@@ -376,7 +377,7 @@ describe('a server that goes wrong', () => {
         else if (outcome.value[0] === 64)
           expect(outcome.value.slice(1)).toEqual([bytes.slice(3, 33), bytes.slice(30, 50)]);
       }),
-      { numRuns: 150 },
+      runs(150),
     ); // prettier-ignore
   });
 

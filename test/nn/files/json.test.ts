@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { BaxError } from '@bax/core';
 import { type Json, isJsonObject, parseJson } from '../../../packages/nn/src/files/json.ts';
 import { ascii, failure } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 const limits = { where: 'c.json', maxBytes: 1000 };
 const parse = (text: string): Json => parseJson(text, { where: 'c.json', maxBytes: 1e6, maxDepth: 500 });
@@ -30,10 +31,10 @@ function agrees(text: string): void {
 }
 
 test('reads what JSON.parse reads', () => {
-  fc.assert(fc.property(fc.json({ maxDepth: 6 }), agrees), { numRuns: 300 });
+  fc.assert(fc.property(fc.json({ maxDepth: 6 }), agrees), runs(300));
   fc.assert(
     fc.property(fc.jsonValue(), (value) => agrees(JSON.stringify(value, null, 2))),
-    { numRuns: 300 },
+    runs(300),
   );
 });
 
@@ -76,14 +77,14 @@ test('P60: refuses what JSON.parse refuses, whatever is changed in a text', () =
         agrees(mutant);
       },
     ),
-    { numRuns: 2000 },
+    runs(2000),
   );
   fc.assert(
     fc.property(
       fc.array(piece).map((pieces) => pieces.join('')),
       agrees,
     ),
-    { numRuns: 2000 },
+    runs(2000),
   );
 });
 

@@ -15,6 +15,7 @@ import { adapterFolder, f32Bytes, golden, goldenBytes, gpt2Folder, idsOf, rewrit
 import { modelHashes } from '../support/hash.ts';
 import { distance, expectClose, largest } from '../support/numbers.ts';
 import { failure } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 let backend = cpu();
 beforeEach(() => setBackend((backend = cpu())));
@@ -454,7 +455,7 @@ describe('P60: hostile files give an error of ours or what was saved, and never 
     const file = goldenBytes(`${NAME}/adapter_model.safetensors`);
     await fc.assert(
       fc.asyncProperty(spoiled(file), (bytes) => harmless({ 'adapter_model.safetensors': bytes }, base)),
-      { numRuns: 300 },
+      runs(300),
     );
   });
   it('adapter_config.json, its bytes and its values', async () => {
@@ -464,7 +465,7 @@ describe('P60: hostile files give an error of ours or what was saved, and never 
       fc.asyncProperty(fc.oneof(bytes, reconfigured(NAME)), (text) =>
         harmless({ 'adapter_config.json': text }, base),
       ),
-      { numRuns: 400 },
+      runs(400),
     );
   });
   it("our metadata, its slices' records", async () => {
@@ -492,7 +493,7 @@ describe('P60: hostile files give an error of ours or what was saved, and never 
         },
         base,
       );
-    await fc.assert(fc.asyncProperty(text, law), { numRuns: 300 });
+    await fc.assert(fc.asyncProperty(text, law), runs(300));
   });
 });
 

@@ -12,6 +12,7 @@ import { randomAdapter, tinyGpt2, tokens } from '../support/gpt2.ts';
 import { modelHashes } from '../support/hash.ts';
 import { expectClose } from '../support/numbers.ts';
 import { failure } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 let backend = cpu();
 beforeEach(() => setBackend((backend = cpu())));
@@ -104,7 +105,7 @@ describe('P23, P49: what saveAdapter writes', () => {
       const [z, z2] = [await lora.model.forward(ids).data(), await again.model.forward(ids).data()];
       assertSameBits(z2, z, 'logits after loading');
     };
-    await fc.assert(fc.asyncProperty(settings, law), { numRuns: 40 });
+    await fc.assert(fc.asyncProperty(settings, law), runs(40));
   });
 
   it('of three slices whose α do not add up exactly, too: 0.1 + 0.1 + 0.1 is not 3 · 0.1', async () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { BaxError } from '@bax/core';
 import { openSafetensors } from '../../../packages/nn/src/files/safetensors.ts';
 import { ascii, failure, fileOf, spiedSource } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 const info = (begin: number | string, end: number | string, shape = '[2]', dtype = '"F32"'): string =>
   `{"dtype":${dtype},"shape":${shape},"data_offsets":[${begin},${end}]}`;
@@ -253,7 +254,7 @@ describe('P60: fuzz', () => {
         for (const [at, byte] of changes) file[at] = byte;
         await survives(file);
       }),
-      { numRuns: 3000 },
+      runs(3000),
     );
   });
 
@@ -294,7 +295,7 @@ describe('P60: fuzz', () => {
         for (const [at, token] of changes) mutant[at] = token;
         await survives(fileOf(mutant.join(''), data));
       }),
-      { numRuns: 3000 },
+      runs(3000),
     );
   });
 
@@ -307,7 +308,7 @@ describe('P60: fuzz', () => {
     }
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 100 }), (bytes) => survives(fileOf(bytes))),
-      { numRuns: 500 },
+      runs(500),
     );
     await survives(fileOf(ascii('{"a":'.repeat(100_000))));
   });

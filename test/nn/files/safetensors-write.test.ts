@@ -10,6 +10,7 @@ import {
 import { openSafetensors } from '../../../packages/nn/src/files/safetensors.ts';
 import { type WritableFolder, bytesSource } from '../../../packages/nn/src/files/source.ts';
 import { failure, fileOf } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 const bitsOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength).slice();
@@ -77,7 +78,7 @@ test('P49: the order is by dtype, widest first, then by the UTF-8 bytes of the n
         ?.map((key) => key.slice(1, -2));
       expect(written).toEqual(sorted);
     }),
-    { numRuns: 20 },
+    runs(20),
   );
 });
 
@@ -133,7 +134,7 @@ test('P23: what is written is read again, bit for bit; the size is 8 + header + 
         expect((opened.tensors.get(name)?.offset ?? 0) % ARRAYS[dtype].BYTES_PER_ELEMENT).toBe(0);
       }
     }),
-    { numRuns: 200 },
+    runs(200),
   );
 });
 

@@ -8,6 +8,7 @@ import {
   textOf,
 } from '../../../packages/nn/src/files/source.ts';
 import { ascii, failure, spiedSource } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 const makers: Record<string, (bytes: Uint8Array<ArrayBuffer>, name: string) => ByteSource> = {
   bytesSource,
@@ -23,7 +24,7 @@ describe.each(Object.entries(makers))('%s', (_, make) => {
         expect(source.size).toBe(bytes.length);
         expect(await source.read(begin, end - begin)).toEqual(bytes.slice(begin, end));
       }),
-      { numRuns: 50 },
+      runs(50),
     );
   });
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { streamDecoder } from '../../../packages/nn/src/files/stream-decoder.ts';
+import { runs } from '../../support/runs.ts';
 
 /** Ids that are bytes: the smallest tokenizer whose tokens end within characters. */
 const bytes = (ids: readonly number[]): string =>
@@ -14,7 +15,7 @@ test('an unfinished character is never shown; the pieces are the text', () => {
       if (!text.includes('\ufffd')) expect(pieces.join('')).toBe(text);
       expect(pieces.join('') + stream.flush()).toBe(text);
     }),
-    { numRuns: 500 },
+    runs(500),
   );
 });
 
@@ -32,7 +33,7 @@ test('any bytes at all: the pieces are what decoding them at once shows', () => 
       const pieces = Array.from(ids, (id) => stream.push(id));
       expect(pieces.join('') + stream.flush()).toBe(bytes([...ids]));
     }),
-    { numRuns: 2000 },
+    runs(2000),
   );
 });
 

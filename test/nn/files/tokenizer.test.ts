@@ -7,6 +7,7 @@ import type { JsonObject } from '../../../packages/nn/src/files/json.ts';
 import { memoryFolder } from '../../../packages/nn/src/files/memory.ts';
 import { type Tokenizer, loadTokenizer, makeTokenizer } from '../../../packages/nn/src/files/tokenizer.ts';
 import { failure } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 const golden: { texts: string[]; sample: string; tokens: string[] } = JSON.parse(
   readFileSync(new URL('golden/bpe.json', import.meta.url), 'utf8'),
@@ -73,7 +74,7 @@ describe.each(alphabets.map((text, i) => [i, text] as const))('any text (%i)', (
       fc.property(text, (s) => {
         expect(tokenizer.decode(tokenizer.encode(s))).toBe(s);
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
   test('has the ids of the plain algorithm', () => {
@@ -81,7 +82,7 @@ describe.each(alphabets.map((text, i) => [i, text] as const))('any text (%i)', (
       fc.property(text, (s) => {
         expect([...tokenizer.encode(s)]).toEqual(naive(s));
       }),
-      { numRuns: 200 },
+      runs(200),
     );
   });
   test('streams without a broken character', () => {
@@ -92,7 +93,7 @@ describe.each(alphabets.map((text, i) => [i, text] as const))('any text (%i)', (
         if (!s.includes('\ufffd')) expect(pieces.join('')).toBe(s);
         expect(pieces.join('') + stream.flush()).toBe(s);
       }),
-      { numRuns: 200 },
+      runs(200),
     );
   });
 });

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { failure } from '../files/support.ts';
 import { at, matrix, plus, times, turned, type Matrix } from '../support/host.ts';
 import { distance } from '../support/numbers.ts';
+import { runs } from '../../support/runs.ts';
 
 setBackend(cpu());
 
@@ -59,7 +60,7 @@ test('P36: causal attention by its formulas, for each row of a batch', async () 
     }
   };
   const small = (max: number): fc.Arbitrary<number> => fc.integer({ min: 1, max });
-  await fc.assert(fc.asyncProperty(small(3), small(4), small(5), fc.nat(99), law), { numRuns: 20 });
+  await fc.assert(fc.asyncProperty(small(3), small(4), small(5), fc.nat(99), law), runs(20));
 });
 
 test('heads that do not divide the width are refused', async () => {

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { goldenBytes } from '../support/golden.ts';
 import { failure } from '../files/support.ts';
+import { runs } from '../../support/runs.ts';
 
 const golden = JSON.parse(new TextDecoder().decode(goldenBytes('gpt2/config.json'))) as Record<
   string,
@@ -87,5 +88,5 @@ test('P60: whatever JSON stands in a field, the answer is a configuration or an 
       expect(error).toBeInstanceOf(BaxError);
     }
   };
-  fc.assert(fc.property(field, value, law), { numRuns: 2000 });
+  fc.assert(fc.property(field, value, law), runs(2000));
 });

@@ -17,6 +17,7 @@ import {
 } from '../support/golden.ts';
 import { randomAdapter, tinyGpt2, tokens } from '../support/gpt2.ts';
 import { modelHashes } from '../support/hash.ts';
+import { runs } from '../../support/runs.ts';
 
 let backend = cpu();
 beforeEach(() => setBackend((backend = cpu())));
@@ -216,7 +217,7 @@ test('P60: a spoiled file gives an error of ours or a model that computes, and n
     }
     expect(backend.memory().buffers).toBe(0);
   };
-  await fc.assert(fc.asyncProperty(bytes, law), { numRuns: 150 });
+  await fc.assert(fc.asyncProperty(bytes, law), runs(150));
 });
 
 const bytesOf = async (folder: WritableFolder, name: string): Promise<Uint8Array> => {

@@ -4,6 +4,7 @@ import { openFolder } from '@bax/nn/node';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { f32, f64, freshBackend, values } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 let maps: unknown[];
 beforeEach(() => ({ maps } = freshBackend()));
@@ -41,7 +42,7 @@ describe('P39: AdamW in closed form', () => {
         }
       },
     );
-    fc.assert(property, { numRuns: 60 });
+    fc.assert(property, runs(60));
   });
 
   it('with a constant gradient, in f32', () => {
@@ -59,7 +60,7 @@ describe('P39: AdamW in closed form', () => {
         expect(Math.abs(got - want)).toBeLessThanOrEqual(bound);
       }
     });
-    fc.assert(property, { numRuns: 100 });
+    fc.assert(property, runs(100));
   });
 
   it('at g = ε the step is half of η', () => {
@@ -123,7 +124,7 @@ it('is algorithm 2 of the paper for gradients that change, and decays apart', ()
       });
     },
   );
-  fc.assert(property, { numRuns: 300 });
+  fc.assert(property, runs(300));
 });
 
 describe('torch.optim.AdamW', () => {

@@ -4,6 +4,7 @@ import { cpu } from '@bax/cpu';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { allValues, f32, f64, freshBackend, values } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 let { backend } = freshBackend();
 beforeEach(() => ({ backend } = freshBackend()));
@@ -50,7 +51,7 @@ describe.each(kinds)('%s', (_, make) => {
       expect(allValues(after.stateTensors())).toEqual(allValues(one.stateTensors()));
       expect(after.stepCount).toBe(gradients.length);
     });
-    fc.assert(property, { numRuns: 60 });
+    fc.assert(property, runs(60));
   });
 });
 

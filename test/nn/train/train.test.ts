@@ -24,6 +24,7 @@ import {
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { allValues, f32, f64, freshBackend, values } from '../optim/support.ts';
+import { runs } from '../../support/runs.ts';
 
 let { backend } = freshBackend();
 beforeEach(() => ({ backend } = freshBackend()));
@@ -100,7 +101,7 @@ describe('P42: micro-batches are the whole batch, weighted by their valid tokens
       const size = Math.max(...whole.map(Math.abs));
       parts.forEach((x, i) => expect(Math.abs(x - whole[i])).toBeLessThanOrEqual(1e-13 * size));
     });
-    await fc.assert(property, { numRuns: 40 });
+    await fc.assert(property, runs(40));
   });
 
   it('of a linear loss on small integers, bit for bit in f32', async () => {
@@ -137,7 +138,7 @@ describe('P42: micro-batches are the whole batch, weighted by their valid tokens
         expect(await run(list)).toEqual(await run([total]));
       },
     );
-    await fc.assert(property, { numRuns: 40 });
+    await fc.assert(property, runs(40));
   });
 });
 

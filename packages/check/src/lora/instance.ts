@@ -1,7 +1,7 @@
 /** One adapted linear map, drawn at random, on the host and on a backend. */
 import { fromHost, grad, hostArray, keep, noGrad, type Backend, type DType, type Tensor } from '@bax/core';
 import {
-  attachFactors, Conv1D, linalg, Linear, type Matrix, Module, planLora, type Context, type LoraModel, type OutputSlice, type Projection,
+  type Adaptable, adapterFrom, Conv1D, Embedding, linalg, Linear, type LoraConfig, type Lookup, type Matrix, Module, planLora, type Context, type LoraModel, type OutputSlice, type Projection, withAdapter,
 } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { integers, wide } from '../values.ts';
@@ -10,14 +10,19 @@ const { matrix, plus, scaled, times, turned } = linalg;
 
 /** Small integers, whose products and sums are exact in f32 in any order; or numbers as programs hold them. */
 export type Mode = 'int' | 'real';
-/** How W is stored: [out, in], or transposed. */
-export type Form = 'linear' | 'conv1d';
+/** How W is stored: [out, in], or transposed; or a table [in, out], whose x are one-hot rows, given as ids. */
+export type Form = 'linear' | 'conv1d' | 'embedding';
 
-/** A pair of factors, for all outputs or (with a name) for a slice of them. */
-export interface Part extends OutputSlice {
-  readonly name: string | undefined;
+interface Factors {
   readonly A: Matrix;
   readonly B: Matrix;
+}
+
+/** A pair of factors, for all outputs or (with a name) for a slice of them. */
+export interface Part extends OutputSlice, Factors {
+  readonly name: string | undefined;
+  /** What was taken out of W, as PiSSA does. */
+  readonly taken?: Factors | undefined;
 }
 export interface Instance {
   readonly form: Form;
@@ -40,8 +45,13 @@ export interface InstanceOptions {
   readonly slices?: boolean | 'alone';
   /** B = 0, the start of training. Default false. */
   readonly zeroB?: boolean;
+  /** A = 0, the start of an embedding's. Default false. */
+  readonly zeroA?: boolean;
+  /** Each part takes something out of W. Default false. */
+  readonly taken?: boolean;
   /** Of W and of A, B and x in int mode. Default 8 and 2, 4. */
   readonly narrow?: boolean;
+  /** Default 'linear' or 'conv1d'. */
   readonly form?: Form;
   /** The largest size. Default 16. */
   readonly size?: number;
@@ -50,7 +60,8 @@ export interface InstanceOptions {
 /** The ranges of integer mode: sizes 1 to 16, r ≠ 1 and out ≠ in mostly, s a small dyadic number and α = s r. */
 export const instances = (mode: Mode, options: InstanceOptions = {}): fc.Arbitrary<Instance> =>
   fc.gen().map((g) => {
-    const { slices: mayCut = true, zeroB = false, narrow = false, size = 16 } = options;
+    const { zeroA = false, zeroB = false, narrow = false, size = 16 } = options;
+    const { slices: mayCut = options.form !== 'embedding' } = options;
     const integer = (min: number, max: number): number => g(fc.integer, { min, max });
     const values = (n: number, most: number): number[] =>
       mode === 'int' ? g(integers, n, [-most, most]) : g(wide, n);
@@ -78,24 +89,31 @@ export const instances = (mode: Mode, options: InstanceOptions = {}): fc.Arbitra
     const [wMost, abMost, xMost] = narrow ? [2, 1, 1] : [8, 2, 4];
     const parts = wanted.map((name): Part => {
       const { start, length } = name ? slices[name]! : { start: 0, length: out };
-      const A = draw(r, k, abMost);
-      return { name, start, length, A, B: zeroB ? matrix(length, r, () => 0) : draw(length, r, abMost) };
+      const pair = (): Factors => ({ A: draw(r, k, abMost), B: draw(length, r, abMost) });
+      const { A, B } = pair();
+      return {
+        name, start, length,
+        A: zeroA ? matrix(r, k, () => 0) : A,
+        B: zeroB ? matrix(length, r, () => 0) : B,
+        taken: options.taken ? pair() : undefined,
+      }; // prettier-ignore
     });
     const n = integer(1, narrow ? 8 : 6);
+    const ids = form === 'embedding' ? g(integers, n, [0, k - 1]) : []; // some more than once
     const instance: Instance = {
       form, r, s, alpha: s * r, slices, parts,
       W: draw(out, k, wMost),
-      bias: integer(0, 1) === 1 ? Float64Array.from(values(out, wMost)) : undefined,
-      x: draw(n, k, xMost),
+      bias: form !== 'embedding' && integer(0, 1) === 1 ? Float64Array.from(values(out, wMost)) : undefined,
+      x: form === 'embedding' ? matrix(n, k, (i, j) => (ids[i] === j ? 1 : 0)) : draw(n, k, xMost),
       G: draw(n, out, narrow ? 2 : 4),
     }; // prettier-ignore
     const names = parts.map((p) => p.name ?? 'all').join('+');
     return Object.assign(instance, { toString: () => `${form} [${out}, ${k}] r=${r} s=${s} ${names} n=${n}${instance.bias ? ' +b' : ''}` }); // prettier-ignore
   });
 
-/** B A of a part in the rows of its slice, zero elsewhere: [out, in]. */
-export const productOf = ({ A, B, start, length }: Part, out: number): Matrix => {
-  const BA = times(B, A);
+/** B A of a part, less what it took, in the rows of its slice, zero elsewhere: [out, in]. */
+export const productOf = ({ A, B, start, length, taken }: Part, out: number): Matrix => {
+  const BA = taken ? plus(times(B, A), scaled(times(taken.B, taken.A), -1)) : times(B, A);
   return matrix(out, A.columns, (i, j) =>
     i >= start && i < start + length ? BA.data[(i - start) * A.columns + j]! : 0,
   );
@@ -113,8 +131,8 @@ export const outputOf = ({ x, bias }: Instance, W: Matrix): Matrix => {
 
 /** A model of one linear layer. */
 export class One extends Module {
-  proj: Projection;
-  constructor(proj: Projection) {
+  proj: Projection | Lookup;
+  constructor(proj: Projection | Lookup) {
     super();
     this.proj = proj;
   }
@@ -144,6 +162,7 @@ export function baseOf(
   { form, W, bias, slices }: Pick<Instance, 'form' | 'W' | 'bias' | 'slices'>,
   on: On,
 ): One {
+  if (form === 'embedding') return new One(new Embedding(put(turned(W), on)));
   const b = bias && rowOf(bias, on);
   const layer = form === 'conv1d' ? new Conv1D(put(turned(W), on), b) : new Linear(put(W, on), b);
   layer.slices = slices;
@@ -152,12 +171,31 @@ export function baseOf(
 export const targetsIn = ({ parts }: Instance): string[] =>
   parts.map((p) => (p.name ? `proj.${p.name}` : 'proj'));
 
+/** x on the device; of an embedding the ids of which it is the one-hot rows. */
+export function inputOf({ form, x }: Pick<Instance, 'form' | 'x'>, on: On): Tensor {
+  if (form !== 'embedding') return put(x, on);
+  const ids = Int32Array.from({ length: x.rows }, (_, i) =>
+    x.data.subarray(i * x.columns, (i + 1) * x.columns).indexOf(1),
+  );
+  return keep(fromHost(ids, [x.rows], 'i32', { backend: on.backend }));
+}
+
 /** The layer with its adapter. */
-export function adapted(instance: Instance, on: On, base: One = baseOf(instance, on)): LoraModel<One> {
+export function adapted(
+  instance: Instance,
+  on: On,
+  base: One = baseOf(instance, on),
+  config: LoraConfig = {},
+): LoraModel<One> {
   const { r, alpha, parts } = instance;
-  const plan = planLora(base, { r, alpha, targets: targetsIn(instance) });
-  return attachFactors(base, plan, ({ slice }, factor) =>
-    put(parts.find((p) => p.name === slice?.name)![factor], on),
+  const plan = planLora(base, { r, alpha, targets: targetsIn(instance), ...config });
+  const pair = ({ A, B }: Factors): { A: Tensor; B: Tensor } => ({ A: put(A, on), B: put(B, on) });
+  const factors = parts.map((part) => ({ ...pair(part), taken: part.taken && pair(part.taken) }));
+  return withAdapter(
+    base,
+    adapterFrom(plan, {
+      factors: ({ slice }) => factors[parts.findIndex((p) => p.name === slice?.name)]!,
+    }),
   );
 }
 /** A and B of a part, on the device. */
@@ -181,4 +219,4 @@ export const run = async (model: One, x: Tensor): Promise<ArrayLike<number>> =>
   noGrad(() => model.forward(x)).data();
 /** The weight as [out, in]. */
 export const weightOf = async (model: One): Promise<ArrayLike<number>> =>
-  (model.proj as Linear).matrix.data();
+  (model.proj as Adaptable).matrix.data();

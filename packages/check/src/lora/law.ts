@@ -54,7 +54,7 @@ export const wrapped = (backend: Backend, own: Partial<Backend>): Backend =>
   });
 
 /** Lets `use` have the backend, and then frees whatever it took: hundreds of cases shall take no memory. */
-async function lend(backend: Backend, use: (lent: Backend) => Promise<void>): Promise<void> {
+export async function lend(backend: Backend, use: (lent: Backend) => Promise<void>): Promise<void> {
   const taken = new Set<BufferRef>();
   const lent = wrapped(backend, {
     alloc(length, type) {

@@ -1,6 +1,6 @@
 /** A merged model costs what the base costs. */
 import { type Backend, type FusedKernel, noGrad, observe, scope, type Tensor } from '@bax/core';
-import type { Gpt2 } from '@bax/nn';
+import { type Gpt2, type LoraConfig, LoraModel } from '@bax/nn';
 import { CheckError } from '../errors.ts';
 import type { Check } from '../run.ts';
 import { randomAdapter, tinyGpt2, tokens } from './gpt2.ts';
@@ -74,11 +74,21 @@ const runsOn = (backend: Backend): Run[] =>
     ];
   });
 
+const configs: readonly (readonly LoraConfig[])[] = [
+  [{ targets: ['q', 'v'] }],
+  [{ targets: ['c_attn', 'mlp.c_proj'] }],
+  [{ targets: 'all-linear' }],
+  [{ targets: ['lm_head', 'k'] }],
+  [{ targets: ['wte', 'wpe', 'v'] }],
+  [{ targets: ['c_fc', 'q', 'wte'], dora: true }],
+  [{ targets: ['q', 'wte'] }, { targets: ['c_attn', 'c_fc'] }, { targets: ['lm_head'], dora: true }],
+];
+
 export const traceLaws: readonly Check[] = [
   lawOfEach(
-    'P20: the merged model runs what the base runs: same ops, modules, shapes, strides, count',
-    [['q', 'v'], ['c_attn', 'mlp.c_proj'], 'all-linear' as const, ['lm_head', 'k']],
-    async (inner, targets) => {
+    'P20: the merged model, of one adapter or of several, runs what the base runs: same ops, modules, shapes, strides, count',
+    configs,
+    async (inner, own) => {
       const { backend, calls } = spied(inner);
       const trace = (model: Gpt2, run: Run): { ops: string[]; calls: string[] } => {
         calls.length = 0;
@@ -86,7 +96,9 @@ export const traceLaws: readonly Check[] = [
         return { ops, calls: [...calls] };
       };
       const base = tinyGpt2({ backend, config: { tie_word_embeddings: false } });
-      const lora = randomAdapter(base, { r: 2, targets });
+      const lora = new LoraModel(base);
+      own.forEach((config, i) => lora.add(`a${i}`, randomAdapter(base, { r: 2, ...config }).adapter()));
+      lora.activate(own.map((_, i) => `a${i}`));
       const { model: merged } = await lora.merge();
       const runs = runsOn(backend);
       trace(base, runs.at(-4)!); // positions are made at their first use

@@ -53,12 +53,14 @@ export interface HollowOptions {
 
 /** A tensor whose elements nobody wrote. */
 export const hollowTensor = (shape: Shape, storage: Storage, backend: Backend): Tensor =>
-  keep(fromHost(hostArray(storage, 0), shape, storage, { backend }));
+  fromHost(hostArray(storage, 0), shape, storage, { backend });
 
 /** A GPT-2 of any size, of which nothing is there but the shapes. */
 export function hollowGpt2(
   config: Gpt2Config,
   { backend = hollowBackend(), storage = 'f32' }: HollowOptions = {},
 ): Gpt2 {
-  return new Gpt2(config, (_, shape) => hollowTensor(shape, shape.length === 2 ? storage : 'f32', backend));
+  return new Gpt2(config, (_, shape) =>
+    keep(hollowTensor(shape, shape.length === 2 ? storage : 'f32', backend)),
+  );
 }

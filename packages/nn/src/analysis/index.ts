@@ -10,6 +10,7 @@ export {
   matricesOf,
   similaritiesOf,
   spectraOf,
+  type Adapted,
   type AdapterMatrices,
 } from './of-adapter.ts';
 export {
@@ -32,4 +33,12 @@ export {
 } from './count.ts';
 export { hollowBackend, hollowGpt2, type HollowOptions } from './hollow.ts';
 export { paperCounts, type PaperCount } from './paper-counts.ts';
-export { judge, type Agreement, type Judged, type Printed } from './printed.ts';
+export { judge, type Agreement, type Judged, type PaperTable, type Printed } from './printed.ts';
+export {
+  measureMemory,
+  planMemory,
+  type KeptActivations,
+  type MemoryLedger,
+  type MemoryPlan,
+} from './ledger.ts';
+export { paperMemory, type PaperMemoryLine } from './paper-memory.ts';

@@ -24,11 +24,12 @@ export interface AdapterMatrices {
   readonly weight: () => Promise<Matrix>;
 }
 
+/** An adapter on its model: the only one, or one of several by name. */
+export type Adapted = LoraModel<Module> | { readonly lora: LoraModel<Module>; readonly adapter: string };
+
 /** Reads A and B of every target by its path (`transformer.h.0.attn.c_attn.q`), in the model's order. */
-export async function matricesOf(
-  lora: LoraModel<Module>,
-  adapter?: string,
-): Promise<Map<string, AdapterMatrices>> {
+export async function matricesOf(of: Adapted): Promise<Map<string, AdapterMatrices>> {
+  const [lora, adapter] = 'lora' in of ? [of.lora, of.adapter] : [of, undefined];
   const found = new Map<string, AdapterMatrices>();
   for (const [path, branch] of lora.adapter(adapter).branches)
     found.set(path, await readBranch(lora.layers.get(branch.place.modulePath)!.base, branch));
@@ -63,9 +64,9 @@ async function readMatrix({ matrix: view, weight }: Adaptable): Promise<Matrix> 
 }
 
 /** `spectrum` of ΔW = (α/r) B A for every target, by path. */
-export async function spectraOf(lora: LoraModel<Module>): Promise<Map<string, Spectrum>> {
+export async function spectraOf(of: Adapted): Promise<Map<string, Spectrum>> {
   const found = new Map<string, Spectrum>();
-  for (const [path, { delta }] of await matricesOf(lora)) found.set(path, spectrum(delta));
+  for (const [path, { delta }] of await matricesOf(of)) found.set(path, spectrum(delta));
   return found;
 }
 
@@ -74,8 +75,8 @@ export async function spectraOf(lora: LoraModel<Module>): Promise<Map<string, Sp
  * @throws if they have no target in common.
  */
 export async function similaritiesOf(
-  one: LoraModel<Module>,
-  other: LoraModel<Module>,
+  one: Adapted,
+  other: Adapted,
   options: DirectionOptions = {},
 ): Promise<Map<string, SimilarityGrid>> {
   const [mine, others] = [await matricesOf(one), await matricesOf(other)];
@@ -93,11 +94,11 @@ export async function similaritiesOf(
 
 /** `amplification` of each target's W by its ΔW, r its own rank unless given, by path. [LoRA §7.3] */
 export async function amplificationsOf(
-  lora: LoraModel<Module>,
+  of: Adapted,
   { r, key }: { readonly r?: number } & Pick<AmplificationOptions, 'key'> = {},
 ): Promise<Map<string, Amplification>> {
   const found = new Map<string, Amplification>();
-  for (const [path, { delta, scale, weight }] of await matricesOf(lora))
+  for (const [path, { delta, scale, weight }] of await matricesOf(of))
     found.set(
       path,
       amplification(await weight(), delta, r ?? delta.S.length, { scale, ...(key && { key }) }),

@@ -1,6 +1,7 @@
 /** The trainable parameters that the LoRA paper prints, beside what its formulas give. https://arxiv.org/abs/2106.09685v2 */
 import { countLora } from './count.ts';
-import { judge, showJudged, type Judged } from './printed.ts';
+import { judge, showJudged, type Judged, type PaperTable } from './printed.ts';
+import { table } from './table.ts';
 
 export interface PaperCount {
   readonly method: 'full' | 'LoRA' | 'Adapter' | 'PrefixEmbed' | 'PrefixLayer';
@@ -62,12 +63,12 @@ const full = (of: Model, positions: number, prints: Prints, note?: string): Pape
 const adapter = (r: number, text: string): PaperCount =>
   row('Adapter', gpt3, 'Adapter^H', r, 2 * gpt3.layers * (2 * gpt3.width * r + r + gpt3.width), [[text, 'Table 15']]); // prettier-ignore
 
-/** What the paper counts as trained, row by row. `String(paperCounts)` is a table for people. */
-export const paperCounts: readonly PaperCount[] = Object.assign(
-  [
+/** What the paper counts as trained, row by row. */
+export const paperCounts: PaperTable<PaperCount> = {
+  rows: [
     lora(robertaBase, 'q, v', 8, [['0.3M', 'Table 2']]),
     lora(robertaLarge, 'q, v', 8, [['0.8M', 'Table 2']]),
-    lora(debertaXxl, 'q, v', 8, [['4.7M', 'Table 2']], 'r = 8 is what Table 10 says; the count is that of r = 16, which the released scripts use'), // prettier-ignore
+    lora(debertaXxl, 'q, v', 8, [['4.7M', 'Table 2']], 'Table 10 says r = 8; 4.7M is the count of r = 16, which the released scripts have'), // prettier-ignore
     lora(debertaXxl, 'q, v', 16, [['4.7M', 'Table 2']], 'r of the released scripts'),
     lora(gpt2Medium, 'q, v', 4, [['0.35M', 'Table 3']], 'the released checkpoint has 1.5 MB, which is 393,216 numbers in f32'), // prettier-ignore
     lora(gpt2Large, 'q, v', 4, [['0.77M', 'Table 3']]),
@@ -82,7 +83,7 @@ export const paperCounts: readonly PaperCount[] = Object.assign(
     lora(gpt3, 'q, k, v, o', 4, [['37.7M', 'Table 15']], 'appendix D.4 says r = 2, Table 15 says 4'),
     lora(gpt3, 'q, v', 64, [['301.9M', 'Table 15']]),
     lora(gpt3, 'q, k, v, o', 64, [['603.8M', 'Table 15']]),
-    full(gpt2Medium, 1024, [['354.92M', 'Table 3']], 'the released model has no more than is counted'),
+    full(gpt2Medium, 1024, [['354.92M', 'Table 3']], 'the released GPT-2 medium has what is counted'),
     full(gpt2Large, 1024, [['774.03M', 'Table 3']]),
     full(
       gpt3,
@@ -95,18 +96,15 @@ export const paperCounts: readonly PaperCount[] = Object.assign(
     adapter(8, '40.1M'),
     adapter(16, '77.9M'),
     adapter(64, '304.4M'),
-    row('PrefixEmbed', gpt3, '264 tokens', 264, 264 * gpt3.width, [['3.2M', 'Table 15']], 'd (l_p + l_i)'),
-    row('PrefixLayer', gpt3, '16 tokens', 16, 16 * gpt3.layers * gpt3.width, [['20.2M', 'Table 15']], 'L d (l_p + l_i), which does not give it'), // prettier-ignore
+    row('PrefixEmbed', gpt3, 'tokens', 264, 264 * gpt3.width, [['3.2M', 'Table 15']], 'd (l_p + l_i)'),
+    row('PrefixLayer', gpt3, 'tokens', 16, 16 * gpt3.layers * gpt3.width, [['20.2M', 'Table 15']], 'L d (l_p + l_i)'), // prettier-ignore
   ],
-  { toString: show },
-);
+  toString: show,
+};
 
-function show(this: readonly PaperCount[]): string {
-  const cells = this.map(({ method, model, what, r, count, printed, note }) => [
+function show(): string {
+  const cells = paperCounts.rows.map(({ method, model, what, r, count, printed, note }) => [
     method, model, what, r === undefined ? '' : `r = ${r}`, count.toLocaleString('en'), printed.map(showJudged).join(', ') + (note ? `; ${note}` : ''),
   ]); // prettier-ignore
-  const widths = cells[0]!.map((_, i) => Math.max(...cells.map((line) => line[i]!.length)));
-  return cells
-    .map((line) => line.map((cell, i) => (i === 4 ? cell.padStart(widths[i]!) : i === 5 ? cell : cell.padEnd(widths[i]!))).join('  '))
-    .join('\n'); // prettier-ignore
+  return table(cells, [4]);
 }

@@ -18,6 +18,13 @@ export interface Judged extends Printed {
 
 const units: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, G: 1e9, T: 1e12 };
 
+/** What a paper says of many things. */
+export interface PaperTable<Row> {
+  readonly rows: readonly Row[];
+  /** A table for people. */
+  toString(): string;
+}
+
 /** Compares a count (or bytes) with what is printed of it. @throws if the text is no number with K, M, G or T behind it. */
 export function judge(computed: number, printed: Printed): Judged {
   const [, digits, fraction = '', unit = ''] =

@@ -1,5 +1,5 @@
 /** Reads adapters that PEFT or `saveAdapter` wrote: adapter_config.json and adapter_model.safetensors. */
-import { BaxError, fromHost, hostArray, keep, type Tensor } from '@bax/core';
+import { BaxError, fromHost, hostArray, keep, sameShape, type Tensor } from '@bax/core';
 import { fingerprint } from '../fingerprint.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { matrix, type Matrix } from '../linalg/index.ts';
@@ -116,9 +116,10 @@ async function readFile(
   const read = async (name: string): Promise<Float64Array> => readValues(file, name, dtype, signal);
   const parameters = new Map(parametersAt(model));
   for (const [path, name] of stored.baseWeights) {
-    const own = await parameters.get(path)?.data();
-    const same = own && (await read(name)).every((v, i) => v === own[i]);
-    if (!same) bad(` holds ${name}, which is not the base's ${path}: its vocabulary was changed, perhaps; bax adapts the base as it is`); // prettier-ignore
+    const own = parameters.get(path);
+    const fits = own && sameShape(own.shape, file.tensors.get(name)!.shape);
+    const values = fits && (await own.data());
+    if (!values || !(await read(name)).every((v, i) => v === values[i])) bad(` holds ${name}, which is not the base's ${path}: its vocabulary was changed, perhaps; bax adapts the base as it is`); // prettier-ignore
   }
   const parts = new Map<
     string,

@@ -1,6 +1,7 @@
 /** What a linear layer and an embedding with adapters have in common. */
 import { add, BaxError, mul, replaceSlices, reshape, type Tensor, within } from '@bax/core';
 import { Module, type Context } from '../module.ts';
+import type { Adapter } from './adapter.ts';
 import type { LoraBranch } from './branch.ts';
 import { type Active, type Adaptable, changedRows } from './changed-rows.ts';
 import { doraFactor } from './dora.ts';
@@ -11,8 +12,8 @@ export interface AdapterState {
   enabled: boolean;
   /** The active adapters and the weight of each, in the order in which they were activated. */
   active: ReadonlyMap<string, number>;
-  /** Every adapter by name; with a reason where its rows cannot share a batch with those of others. */
-  known: ReadonlyMap<string, string | undefined>;
+  /** Every adapter by name. */
+  adapters: ReadonlyMap<string, Adapter>;
 }
 
 /** A frozen layer with the branches of some adapters beside it. */
@@ -120,21 +121,33 @@ export abstract class AdaptedLayer<Base extends Adaptable> extends Module {
   }
 }
 
-function checkRows(x: Tensor, adapters: readonly (string | null)[], { known }: AdapterState): void {
-  if (x.rank < 2 || x.shape[0] !== adapters.length)
-    throw new BaxError(
-      `adapters: ${adapters.length} rows are named, but this layer's input has ${x.rank < 2 ? 'no batch axis' : `${x.shape[0]} rows`}`,
-    );
-  for (const name of new Set(adapters)) {
+/** @throws unless each row has an adapter, or none, that can share a batch with the others. */
+function checkRows(x: Tensor, rows: readonly (string | null)[], { adapters, active }: AdapterState): void {
+  const bad = (message: string): never => {
+    throw new BaxError(`adapters: ${message}`);
+  };
+  if (x.rank < 2 || x.shape[0] !== rows.length)
+    bad(`${rows.length} rows are named, but this layer's input has ${x.rank < 2 ? 'no batch axis' : `${x.shape[0]} rows`}`); // prettier-ignore
+  for (const name of new Set(rows)) {
     if (name === null) continue;
-    if (!known.has(name))
-      throw new BaxError(
-        `adapters: there is no adapter '${name}'; there are ${[...known.keys()].join(', ')}`,
+    const adapter = adapters.get(name);
+    if (!adapter) return bad(`there is no adapter '${name}'; there are ${[...adapters.keys()].join(', ')}`);
+    const reason = adapter.config.dora ? 'uses DoRA, whose output is not a sum' : trainsWhole(adapter);
+    if (reason)
+      bad(
+        `'${name}' ${reason}, so its rows cannot share a batch with others; give them a batch of their own`,
       );
-    const reason = known.get(name);
-    if (reason !== undefined)
-      throw new BaxError(
-        `adapters: '${name}' ${reason}, so its rows cannot share a batch with others; give them a batch of their own`,
+  }
+  for (const name of active.keys()) {
+    const reason = trainsWhole(adapters.get(name)!);
+    if (reason)
+      bad(
+        `'${name}' is active and ${reason}, so that no row would have the base's; activate others, or none`,
       );
   }
 }
+
+const trainsWhole = ({ full }: Adapter): string | undefined => {
+  const [path] = full.keys();
+  return path === undefined ? undefined : `trains ${path} whole`;
+};

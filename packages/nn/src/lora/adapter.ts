@@ -107,6 +107,11 @@ const startLengths = ({ layer }: LoraPlanEntry, branch: LoraBranch): Tensor => {
 /** A new adapter: see `LoraInit` for how A and B start; each target has a random stream of its own. */
 export async function createAdapter(plan: LoraPlan, { key }: { readonly key: Key }): Promise<Adapter> {
   const parts = new Map<string, BranchParts>();
-  for (const entry of plan.entries) parts.set(entry.path, await initialFactors(entry, plan.config, key));
+  try {
+    for (const entry of plan.entries) parts.set(entry.path, await initialFactors(entry, plan.config, key));
+  } catch (error) {
+    for (const { A, B, taken } of parts.values()) for (const t of [A, B, taken?.A, taken?.B]) t?.dispose();
+    throw error; // a weight that is not finite has no singular values
+  }
   return adapterFrom(plan, { factors: ({ path }) => parts.get(path)! });
 }

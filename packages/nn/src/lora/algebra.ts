@@ -44,11 +44,12 @@ export function sumAdapters(terms: readonly Weighted[]): Adapter {
       const key = targetPath(placeIn(terms, branch));
       places.set(key, [...(places.get(key) ?? []), { branch, weight }]);
     }
-  const branches = [...places.values()].map((all) => {
-    const place = placeIn(terms, all[0]!.branch);
-    return all.length === 1 && !all[0]!.branch.A0 ? multiple(all[0]!, place) : stacked(all, place);
-  });
-  return adapterOf(branches);
+  const [only] = terms;
+  if (terms.length === 1 && [...only!.adapter.branches.values()].every((b) => !b.A0)) {
+    const branches = [...places.values()].map(([one]) => multiple(one!));
+    return adapterOf(branches, only!.adapter.config.rslora);
+  }
+  return adapterOf([...places.values()].map((all) => stacked(all, placeIn(terms, all[0]!.branch))));
 }
 
 /** −ΔW: with it active beside the adapter, the base comes back, within rounding. @throws as `sumAdapters` does. */
@@ -108,9 +109,9 @@ function wantSummable(by: string, { config, full, branches }: Adapter): void {
   if (branches.size === 0) throw new BaxError(`${by}: an adapter has no branch`);
 } // prettier-ignore
 
-const adapterOf = (branches: readonly LoraBranch[]): Adapter => {
+const adapterOf = (branches: readonly LoraBranch[], rslora = false): Adapter => {
   const r = Math.max(...branches.map((b) => b.r));
-  return new Adapter(loraConfig({ r, alpha: r, targets: branches.map((b) => b.target) }), branches);
+  return new Adapter(loraConfig({ r, alpha: r, rslora, targets: branches.map((b) => b.target) }), branches);
 };
 
 /** Where a branch goes in the sum: its own slice, or the whole layer if some other branch has that. */
@@ -122,8 +123,8 @@ function placeIn(terms: readonly Weighted[], { place: { modulePath, slice } }: L
 }
 
 /** w times one branch: its s and A, and w B. */
-function multiple({ branch, weight }: { branch: LoraBranch; weight: number }, place: Place): LoraBranch {
-  const { A, B, alpha, rslora } = branch;
+function multiple({ branch, weight }: { branch: LoraBranch; weight: number }): LoraBranch {
+  const { A, B, alpha, rslora, place } = branch;
   const parts = noGrad(() => ({ A: keep(copy(A)), B: keep(weight === 1 ? copy(B) : mul(B, weight)) }));
   return new LoraBranch(parts, { alpha, rslora, place });
 }

@@ -31,17 +31,15 @@ export function fullyTrained(
   return found;
 }
 
-/** The modules that the patterns mean, by path. @throws if one matches nothing. */
+/** The modules that the patterns mean, by path, in the model's order. @throws if one matches nothing. */
 export function savedModules(model: Module, patterns: readonly LoraPattern[]): string[] {
   const paths = [...model.namedModules().keys()].filter(Boolean);
-  return patterns.flatMap((pattern) => {
-    const found = paths.filter((path) => matches(pattern, path));
-    if (found.length === 0)
+  for (const pattern of patterns)
+    if (!paths.some((path) => matches(pattern, path)))
       throw new BaxError(
         `planLora: modulesToSave: no module matches '${String(pattern)}'; there are ${listOf(paths)}`,
       );
-    return found;
-  });
+  return paths.filter((path) => patterns.some((pattern) => matches(pattern, path)));
 }
 
 /** Every parameter at every path, a tied one at each of its paths. */

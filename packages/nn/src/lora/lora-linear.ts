@@ -23,21 +23,30 @@ export class LoraLinear extends AdaptedLayer<Linear> implements Projection {
       .reduce((a, b) => add(a, b));
   }
 
-  /** f ∘ (V x) + b with V = W + s B A; where dropout acts, f ∘ (V z) + (W x − W z) + b, as PEFT has it. */
+  /**
+   * f ∘ (V x) + b with V = W + s B A. Where dropout acts it is f ∘ (V z) + (W x − W z) + b, as PEFT has it. W x is one product
+   * for all slices, as in the base, so that where f is 1 and B zero its bits are the base's.
+   */
   protected withDora(x: Tensor, active: readonly Active[], context: Context): Tensor {
-    const { matrix, bias, outFeatures } = this.base;
-    const rows = (one: Active): Tensor => {
+    const { matrix, bias } = this.base;
+    const branches = active.map((one) => ({ one, terms: one.branch.terms(x, one.weight, context) }));
+    const sum = loraLinear(
+      x,
+      matrix,
+      undefined,
+      branches.flatMap(({ terms }) => terms),
+    ); // W x + s B (A z)
+    const changes = branches.map(({ one, terms: [own] }) => {
       const { start, length } = one.branch;
-      const W = slice(matrix, 0, start, start + length);
-      const terms = one.branch.terms(x, one.weight, context).map((term) => ({ ...term, start: 0 }));
-      const [{ z }] = terms as [(typeof terms)[number]];
-      const turned = mul(loraLinear(z, W, undefined, terms), this.factor(one)); // [..., length]
-      return z === x ? turned : add(turned, linear(sub(x, z), W));
-    };
-    const whole = active.find(({ branch }) => branch.length === outFeatures);
-    const y = whole
-      ? rows(whole)
-      : replaceSlices(linear(x, matrix), -1, active.map((one) => ({ start: one.branch.start, length: one.branch.length, change: () => rows(one) }))); // prettier-ignore
+      const change = (part: Tensor): Tensor => {
+        const [f, { z }] = [this.factor(one), own!];
+        if (z === x) return mul(part, f); // [..., length]
+        const lost = linear(sub(x, z), slice(matrix, 0, start, start + length)); // what dropout kept from W
+        return add(mul(part, f), mul(lost, sub(1, f)));
+      };
+      return { start, length, change };
+    });
+    const y = replaceSlices(sum, -1, changes);
     return bias ? add(y, bias) : y;
   }
 }

@@ -20,9 +20,10 @@ export class LoraModel<M extends Module> {
   readonly model: M;
   /** The model it was made of, untouched. */
   readonly base: M;
-  #adapters = new Map<string, Adapter>();
   #layers = new Map<string, LoraLinear | LoraEmbedding>();
-  readonly #state: AdapterState = { enabled: true, active: new Map(), known: new Map() };
+  /** Where the model has a parameter of some adapter in place of the base's. */
+  #replaced = new Set<string>();
+  readonly #state: AdapterState = { enabled: true, active: new Map(), adapters: new Map() };
 
   /** @throws if the model has adapters already. */
   constructor(base: M) {
@@ -36,7 +37,7 @@ export class LoraModel<M extends Module> {
   }
 
   get adapters(): ReadonlyMap<string, Adapter> {
-    return this.#adapters;
+    return this.#state.adapters;
   }
   /** The layers that some adapter changes, by path, in the model's order. */
   get layers(): AdaptedLayers {
@@ -61,13 +62,13 @@ export class LoraModel<M extends Module> {
 
   /** The adapter of that name; without one, the only adapter. @throws if there is none such. */
   adapter(name?: string): Adapter {
-    if (name === undefined && this.#adapters.size === 1) return [...this.#adapters.values()][0]!;
-    const found = name === undefined ? undefined : this.#adapters.get(name);
+    if (name === undefined && this.adapters.size === 1) return [...this.adapters.values()][0]!;
+    const found = name === undefined ? undefined : this.adapters.get(name);
     if (found) return found;
-    const names = [...this.#adapters.keys()].join(', ') || 'none';
+    const names = [...this.adapters.keys()].join(', ') || 'none';
     throw new BaxError(
       name === undefined
-        ? `lora: the model has ${this.#adapters.size} adapters (${names}); say which`
+        ? `lora: the model has ${this.adapters.size} adapters (${names}); say which`
         : `lora: there is no adapter '${name}'; there are ${names}`,
     );
   }
@@ -90,10 +91,10 @@ export class LoraModel<M extends Module> {
   add(name: string, adapter: Adapter): void {
     if (!/^[\w-]+$/.test(name))
       throw new BaxError(`add: '${name}' is not a name for an adapter: use letters, digits, _ and -`);
-    if (this.#adapters.has(name))
+    if (this.adapters.has(name))
       throw new BaxError(`add: there is an adapter '${name}' already; swap() puts another in its place`);
     checkFits('add', name, adapter, this.base);
-    this.#set(new Map(this.#adapters).set(name, adapter), this.active);
+    this.#set(new Map(this.adapters).set(name, adapter), this.active);
   }
 
   /** Takes an adapter out of the model and gives it back; its tensors are not freed. @throws if there is none of that name. */
@@ -101,7 +102,7 @@ export class LoraModel<M extends Module> {
     const adapter = this.adapter(name);
     const without = <T>(map: ReadonlyMap<string, T>): Map<string, T> =>
       new Map([...map].filter(([other]) => other !== name));
-    this.#set(without(this.#adapters), without(this.active));
+    this.#set(without(this.adapters), without(this.active));
     return adapter;
   }
 
@@ -113,7 +114,7 @@ export class LoraModel<M extends Module> {
   swap(name: string, adapter: Adapter): Adapter {
     const old = this.adapter(name);
     checkFits('swap', name, adapter, this.base);
-    this.#set(new Map(this.#adapters).set(name, adapter), this.active);
+    this.#set(new Map(this.adapters).set(name, adapter), this.active);
     return old;
   }
 
@@ -129,7 +130,7 @@ export class LoraModel<M extends Module> {
         : Array.isArray(which)
           ? (which as readonly string[]).map((name) => [name, 1] as const)
           : Object.entries(which as Readonly<Record<string, number>>);
-    this.#set(this.#adapters, new Map(weights));
+    this.#set(this.adapters, new Map(weights));
   }
 
   /** Sets the weight of an active adapter: 0 none, 1 as trained. Kept when merging; not saved. @throws as `activate` does. */
@@ -138,7 +139,7 @@ export class LoraModel<M extends Module> {
       throw new BaxError(
         `scale: '${name}' is not one active adapter; active are ${[...this.active.keys()].join(', ') || 'none'}`,
       );
-    this.#set(this.#adapters, new Map(this.active).set(name, weight));
+    this.#set(this.adapters, new Map(this.active).set(name, weight));
   }
 
   /** A new, plain model with the active adapters in its weights, and a report of how exact it is. Must be used: nothing else changes. */
@@ -148,19 +149,25 @@ export class LoraModel<M extends Module> {
 
   /** Frees all adapters and gives back the base. */
   detach(): M {
-    for (const adapter of this.#adapters.values()) adapter.dispose('when its adapter was detached');
+    for (const adapter of this.adapters.values()) adapter.dispose('when its adapter was detached');
     return this.base;
   }
 
-  /** Makes the tree that these adapters ask for; the one place that changes it. */
-  #set(adapters: Map<string, Adapter>, active: ReadonlyMap<string, number>): void {
+  /** Takes these adapters, active with these weights; the one place that changes either. */
+  #set(adapters: ReadonlyMap<string, Adapter>, active: ReadonlyMap<string, number>): void {
     checkActive(adapters, active);
-    this.#adapters = adapters;
+    const others = adapters !== this.adapters;
     this.#state.active = active;
-    this.#state.known = new Map([...adapters].map(([name, a]) => [name, whyNotMixed(a)]));
+    this.#state.adapters = adapters;
+    if (others) this.#putLayers();
+    this.#putFull();
+  }
+
+  /** Makes the tree that the adapters ask for. */
+  #putLayers(): void {
     const layers = new Map<string, LoraLinear | LoraEmbedding>();
     for (const [path, module] of this.base.namedModules()) {
-      const branches = [...adapters].flatMap(([name, { branches: all }]) =>
+      const branches = [...this.adapters].flatMap(([name, { branches: all }]) =>
         [...all.values()].filter((b) => b.place.modulePath === path).map((b) => b.named(name)),
       );
       if (branches.length > 0) layers.set(path, adaptedLayer(module as Adaptable, branches, this.#state));
@@ -168,7 +175,6 @@ export class LoraModel<M extends Module> {
     }
     for (const [path, layer] of layers) put(this.model, path, layer);
     this.#layers = layers;
-    this.#putFull();
     this.model.path = '';
     this.model.namedModules();
   }
@@ -176,21 +182,18 @@ export class LoraModel<M extends Module> {
   /** Puts what the active adapters train whole in the place of the base's. */
   #putFull(): void {
     const own = new Map(parametersAt(this.base));
-    const replaced = new Set<string>();
-    const wanted = new Map<string, Tensor>();
-    for (const adapter of this.#adapters.values())
-      for (const path of adapter.full.keys()) wanted.set(path, own.get(path)!);
-    if (this.enabled)
-      for (const name of this.active.keys())
-        for (const [path, t] of this.#adapters.get(name)!.full) {
-          wanted.set(path, t);
-          replaced.add(path);
-        }
+    const wanted = new Map([...this.#replaced].map((path) => [path, own.get(path)!]));
+    const whole = this.enabled
+      ? [...this.active.keys()].flatMap((name) => [...this.adapters.get(name)!.full])
+      : [];
+    for (const [path, t] of whole) wanted.set(path, t);
+    this.#replaced = new Set(whole.map(([path]) => path));
     for (const [path, t] of wanted) {
       const [owner, last] = [path.slice(0, path.lastIndexOf('.')), path.slice(path.lastIndexOf('.') + 1)];
       put(this.model, this.#layers.has(owner) ? `${owner}.base.${last}` : path, t);
     }
-    const apart = ([name, other]: [string, string]): boolean => replaced.has(name) || replaced.has(other);
+    const apart = ([name, other]: [string, string]): boolean =>
+      this.#replaced.has(name) || this.#replaced.has(other);
     this.model.tied = Object.fromEntries(Object.entries(this.base.tied).filter((pair) => !apart(pair)));
   }
 }
@@ -237,10 +240,4 @@ function checkFits(by: string, name: string, adapter: Adapter, base: Module): vo
   }
   if (adapter.branches.size + adapter.full.size === 0)
     bad(`it is empty; the model has ${listOf([...modules.keys()].filter(Boolean))}`);
-}
-
-function whyNotMixed({ full, config }: Adapter): string | undefined {
-  if (config.dora) return 'uses DoRA, whose output is not a sum';
-  const [path] = full.keys();
-  return path === undefined ? undefined : `trains ${path} whole`;
 }

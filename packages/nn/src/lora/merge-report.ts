@@ -11,7 +11,7 @@ export interface MergedLayer {
   readonly error: number;
   /**
    * What that component may be off: u |W'| + (1 + u) γ_{r+1} Σ |s| |B| |A| (law P33), one more in γ for each further product and
-   * where f32 rounds s; held in f16 or bf16, its own rounding more; DoRA's norm, see `doraBound`.
+   * where f32 rounds s; held in f16 or bf16, its own rounding more; of DoRA see `doraRow`.
    */
   readonly bound: number;
   /** The largest error / bound of all components; at most 1. */
@@ -105,16 +105,24 @@ function sumRow(W: ArrayLike<number>, terms: readonly Term[], i: number, u: numb
 }
 
 /**
- * m/‖V‖ ∘ V of a row V that may be off by δ: |m|/‖V‖ (δ + |V| (‖δ‖/‖V‖ + (k/2 + 8) u)). The norm is a root of k squares,
- * the quotient and the product round once each; first order in u, with a tenth to spare.
+ * m/‖V‖ ∘ V of a row V that comes out as some V̂, off by at most δ. The norm is a root of k squares (of which f32 loses those
+ * below 2^-126); it, the quotient and the product round by e = (k/2 + 8) u together, and ‖V̂‖ is off by ‖δ‖. So with
+ * β = ‖δ‖/‖V‖ + e < 1 the result is off by |m|/‖V‖ (δ + |V| β)/(1 − β) at most. Nor can it be off by more than what both rows
+ * have, |m|/(1 − e) + |W'|, which alone is left where V is nothing but rounding: m then takes the direction of that.
  */
 function doraRow({ exact, off }: Row, m: number, u: number): Row {
-  const norm = Math.hypot(...exact);
-  if (norm === 0) return { exact, off: off.map((x) => x * Math.max(1, Math.abs(m))) };
-  const [f, blur] = [m / norm, Math.hypot(...off) / norm + (exact.length / 2 + 8) * u];
+  const [norm, blur, k] = [Math.hypot(...exact), Math.hypot(...off), exact.length];
+  if (norm + blur === 0) return { exact, off }; // a row of zeros stays one
+  const f = norm > 0 ? m / norm : 0;
+  const e = (k / 2 + 8) * u;
+  const beta = norm > 0 ? blur / norm + e + (k * 2 ** -126) / norm ** 2 : Infinity;
+  const scaled = exact.map((v) => f * v);
   return {
-    exact: exact.map((v) => f * v),
-    off: off.map((x, j) => 1.1 * Math.abs(f) * (x + Math.abs(exact[j]!) * blur)),
+    exact: scaled,
+    off: off.map((x, j) => {
+      const most = Math.abs(m) / (1 - e) + Math.abs(scaled[j]!);
+      return beta < 1 ? Math.min(most, (Math.abs(f) * (x + Math.abs(exact[j]!) * beta)) / (1 - beta)) : most;
+    }),
   };
 }
 

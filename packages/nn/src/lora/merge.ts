@@ -21,7 +21,7 @@ export interface Merged<M> {
   readonly model: M;
   readonly report: MergeReport;
   /** Frees the weights that merging made, and no other: the base and the adapter stay usable. */
-  dispose(): void;
+  readonly dispose: () => void;
 }
 export interface MergeOptions {
   /** A merged weight that is tied to another one becomes a weight of its own; without this such a merge is refused. */
@@ -62,6 +62,18 @@ export async function mergeLora<M extends Module>(
   const dispose = (): void => {
     for (const t of made) t.dispose();
   };
+  const copies = new Map<Tensor, Tensor>();
+  /** Of what is trained whole: training goes on, and merging has ended. */
+  const own = (t: Tensor): Tensor | undefined => {
+    if (whole.has(t) && !copies.has(t)) {
+      copies.set(
+        t,
+        noGrad(() => keep(copy(t))),
+      );
+      made.push(copies.get(t)!);
+    }
+    return copies.get(t);
+  };
   const merged = new Map<string, Adaptable>();
   const reports: MergedLayer[] = [];
   let model: M;
@@ -72,16 +84,13 @@ export async function mergeLora<M extends Module>(
       merged.set(path, plain);
     }
     for (const [path, layer] of layers) reports.push(await measure(path, layer, merged.get(path)!));
-    for (const [path, layer] of lora.layers)
-      if (!merged.has(path)) merged.set(path, transform(layer.base, {})); // of no active adapter
-    model = transform(adapted, {
-      module: (_, path) => merged.get(path),
-      tensor(t) {
-        if (!whole.has(t)) return undefined;
-        made.push(noGrad(() => keep(copy(t))));
-        return made.at(-1);
-      },
-    });
+    const plain = new Map(
+      [...lora.layers].map(([path, { base: inactive }]) => [
+        path,
+        transform<Adaptable>(merged.get(path) ?? inactive, { tensor: own }),
+      ]),
+    );
+    model = transform(adapted, { module: (_, path) => plain.get(path), tensor: own });
   } catch (error) {
     dispose();
     throw error;

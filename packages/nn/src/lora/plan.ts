@@ -1,5 +1,6 @@
 import { BaxError, bytesOf, showShape, type Tensor } from '@bax/core';
 import { Embedding } from '../layers/embedding.ts';
+import { Linear } from '../layers/linear.ts';
 import type { Module } from '../module.ts';
 import { AdaptedLayer } from './adapted.ts';
 import { loraConfig, loraScale, takesFromW, type LoraConfig } from './config.ts';
@@ -12,8 +13,9 @@ export interface LoraPlanEntry extends Target {
   readonly out: number;
   readonly r: number;
   readonly alpha: number;
-  /** r · (in + out), and `out` more with DoRA. */
+  /** Numbers that are trained: r · (in + out), or r · out where A is frozen, and `out` more with DoRA. */
   readonly parameters: number;
+  /** Of all its tensors, what PiSSA and OLoRA take out of W among them. */
   readonly bytes: number;
 }
 
@@ -23,8 +25,9 @@ export interface LoraPlan {
   readonly entries: readonly LoraPlanEntry[];
   /** The base's parameters of which the adapter trains whole copies: biases, modules to save. By path. */
   readonly full: ReadonlyMap<string, Tensor>;
-  /** Numbers of the adapter: Σ r · (in + out) [LoRA §5.1], DoRA's lengths, and what is trained whole. */
+  /** Numbers that are trained: Σ r · (in + out) [LoRA §5.1], DoRA's lengths, and what is trained whole; a frozen A is not. */
   readonly parameters: number;
+  /** Of all tensors of the adapter. */
   readonly bytes: number;
   /** Numbers in the model, tied ones counted once. */
   readonly modelParameters: number;
@@ -75,8 +78,10 @@ export function planOf(
 ): LoraPlan {
   const entries = chosen.map(({ target, r, alpha }): LoraPlanEntry => {
     const [k, out] = [target.layer.inFeatures, target.slice?.length ?? target.layer.outFeatures];
-    const parameters = r * (k + out) + (config.dora ? out : 0);
-    const bytes = parameters * bytesOf(target.layer.weight.dtype);
+    const [A, B, m] = [r * k, r * out, config.dora ? out : 0];
+    const parameters = (config.freezeA ? 0 : A) + B + m;
+    const taken = takesFromW(config.init) && target.layer instanceof Linear ? A + B : 0;
+    const bytes = (A + B + m + taken) * bytesOf(target.layer.weight.dtype);
     return { ...target, in: k, out, r, alpha, parameters, bytes };
   });
   entries.forEach((a, i) => {
@@ -118,7 +123,7 @@ function patternsOf(
   targets: readonly Target[],
 ): (path: string) => number | undefined {
   const patterns = Object.entries(values).map(([key, value]): [RegExp, number] => {
-    const pattern = new RegExp(`^(?:.*\\.)?(?:${key})$`);
+    const pattern = patternOf(field, key);
     if (!targets.some(({ path }) => pattern.test(path)))
       throw new BaxError(
         `planLora: ${field}: no target matches '${key}'; the targets are ${listOf(targets.map((t) => t.path))}`,
@@ -126,6 +131,15 @@ function patternsOf(
     return [pattern, value];
   });
   return (path) => patterns.find(([pattern]) => pattern.test(path))?.[1];
+}
+
+function patternOf(field: string, key: string): RegExp {
+  try {
+    return new RegExp(`^(?:.*\\.)?(?:${key})$`);
+  } catch (error) {
+    const why = (error as SyntaxError).message.split(': ').at(-1)!;
+    throw new BaxError(`planLora: ${field}: '${key}' is no pattern: ${why}`);
+  }
 }
 
 const overlap = (a: LoraPlanEntry, b: LoraPlanEntry): boolean => {
