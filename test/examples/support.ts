@@ -24,6 +24,8 @@ export interface Running {
 export interface StartOptions {
   /** In a process group of its own. */
   readonly detached?: boolean;
+  /** Where; default: the repository's root. */
+  readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   /** Let it find the GPU of the tests. */
   readonly gpu?: boolean;
@@ -34,12 +36,12 @@ const OF_DAWN = /^Warning: .*\n(?: +at .*\n|\n)*/gm;
 /** Without a GPU, not even a software one: `auto` is then wasm on every machine. */
 const NO_GPU = { VK_ICD_FILENAMES: 'none', VK_DRIVER_FILES: 'none' };
 
-/** Starts a command in the repository's root. */
+/** Starts a command. */
 export function start(command: readonly string[], options: StartOptions = {}): Running {
   const { NODE_OPTIONS: _, ...env } = process.env;
   const child = spawn(command[0], command.slice(1), {
-    ...options,
     cwd: ROOT,
+    ...options,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...env, ...(options.gpu ? {} : NO_GPU), ...options.env },
   });

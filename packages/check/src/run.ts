@@ -139,7 +139,7 @@ export async function forAll<T>(
     }
   });
   const details = await fc.check(property, {
-    numRuns: Math.max(Math.ceil(cases * runs), atLeast) + first.length,
+    numRuns: (cases === 0 ? 0 : Math.max(Math.ceil(cases * runs), atLeast)) + first.length,
     seed,
     examples: first.map((x): [T] => [x]),
     ...(path === undefined ? {} : { path }),

@@ -40,7 +40,7 @@ export const tryLaw = async <M extends Module>(
   const random = ids || moves ? law.cases : 0;
   const drawn = { arbitrary: cases(base, { moves, ids }), cases: random, first: [firstCase(base, ids)] };
   await forAll(drawn, options, async (at) =>
-    withFactors(subject.lora, { seed: at.factors }, async () => law.holds(subject, at)),
+    withFactors(subject.lora, at.factors, async () => law.holds(subject, at)),
   );
 };
 

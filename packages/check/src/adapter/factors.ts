@@ -6,12 +6,12 @@ import { castModule, type Embedding, type Linear, type LoraModel, type Module } 
 const LEAST_RMS = 0.1;
 
 /**
- * Runs `use` with each trained tensor of the adapter moved at random by `size` of its rms, and puts all back bit for bit: a
+ * Runs `use` with each trained tensor of the adapter moved at random by 0.3 of its rms, and puts all back bit for bit: a
  * law that holds trivially where B = 0 is tried where it is not. Seed 0 leaves them where they are.
  */
 export async function withFactors<M extends Module, T>(
   lora: LoraModel<M>,
-  { seed, size = 0.3 }: { readonly seed: number; readonly size?: number },
+  seed: number,
   use: () => Promise<T>,
 ): Promise<T> {
   if (seed === 0) return use();
@@ -20,7 +20,7 @@ export async function withFactors<M extends Module, T>(
   try {
     factors.forEach(([name, t], i) => {
       const values = home[i]!;
-      const far = size * Math.max(LEAST_RMS, rmsOf(values));
+      const far = 0.3 * Math.max(LEAST_RMS, rmsOf(values));
       const noise = normals(foldIn(key(seed), name), values.length);
       put(t, (j) => values[j]! + far * noise[j]!);
     });
@@ -36,7 +36,8 @@ function rmsOf(values: ArrayLike<number>): number {
   return Math.sqrt(sum / Math.max(1, values.length));
 }
 
-function put(t: Tensor, value: (i: number) => number): void {
+/** Changes a tensor in place. */
+export function put(t: Tensor, value: (i: number) => number): void {
   const data = hostArray(t.dtype, t.size);
   for (let i = 0; i < data.length; i++) data[i] = value(i);
   const source = fromHost(data, t.shape, t.dtype, { backend: t.backend });
