@@ -92,7 +92,7 @@ export const mutants: readonly Mutant[] = [
   ]),
   ...of('packages/nn/src/lora/lora-model.ts', ['laws/lora/base.test.ts', GOLDEN], [
     ['let ∂W through', 'const own = transform(module, {}); // a copy: its path will be another', 'const own = transform(module, {});\n  own.weight.requiresGrad = true;'],
-    ['an adapter’s whole parameters stay when it is disabled', 'if (this.enabled)\n      for (const name of this.active.keys())', 'for (const name of this.active.keys())'],
+    ['an adapter’s whole parameters stay when it is disabled', 'const whole = this.enabled\n', 'const whole = this.active.size > 0\n'],
   ]),
   ...of('packages/core/src/memory.ts', ['core/scope.test.ts', 'core/grad.test.ts', 'wasm/memory.test.ts'], [
     ['reuse a buffer that a view still holds', 'if (--memory.holders > 0) return;', 'memory.holders--;'],
