@@ -75,7 +75,7 @@ describe.each(backendCases)('on $name', (device) => {
   let backend: Backend;
   beforeAll(async () => void (backend = await device.make()));
 
-  it('P34: in f32 merging costs no more than f32 already costs: err_m ≤ 4 err_u + 8u max|z|', async () => {
+  it('P34: in f32 merging costs no more than f32 already costs: err_m ≤ 4 err_u + 8 (L + 1) u max|z|', async () => {
     const u = backend.info.roundoff;
     const law = async (
       config: Partial<Gpt2Config>,
@@ -96,7 +96,9 @@ describe.each(backendCases)('on $name', (device) => {
       const [unmerged, z] = [await logits(lora.model, ids), await logits(merged, ids)];
       const floor = distance(unmerged, exact);
       expect(floor, 'f32 itself').toBeLessThanOrEqual(1e-4 * largest(exact));
-      expect(distance(z, exact)).toBeLessThanOrEqual(4 * floor + 8 * u * largest(exact));
+      // each layer's weights are rounded once more, which err_u knows nothing of where sums are f64, as on the cpu
+      const rounded = 8 * (lora.model.config.n_layer + 1) * u * largest(exact);
+      expect(distance(z, exact)).toBeLessThanOrEqual(4 * floor + rounded);
     };
     await fc.assert(
       fc.asyncProperty(configs, targets, fc.constantFrom(0.05, 0.2, 0.5), fc.nat(99), law),
