@@ -1,8 +1,8 @@
-/** Matrix products. Sums are f64 and run in the order of k; a result is rounded once. i32 wraps. */
+/** Matrix products. Sums are f64 and run in the order of k; a product is rounded once, before it is added to anything. i32 wraps. */
 import { offsetsOf } from '@bax/core';
 import type { MatmulOptions, TypedArray, View } from '@bax/core';
 import { arrayOf } from './memory.ts';
-import { COLUMNS, DEPTH, ROWS, loadColumns, loadRows, multiply, store } from './tile.ts';
+import { COLUMNS, DEPTH, ROWS, loadColumns, loadRows, multiply, roundingOf, store } from './tile.ts';
 import type { Lines } from './tile.ts';
 import { widenOf } from './view.ts';
 
@@ -89,6 +89,7 @@ function thin(many: Operand, few: Operand, k: number, out: Target): void {
   const { data, row, column, scale, accumulate } = out;
   const sums = new Float64Array(4);
   const vector = new Float64Array(k);
+  const round = roundingOf(data);
   for (let i = 0; i < out.starts.length; i++) {
     for (let c = 0; c < few.count; c++) {
       const from = few.starts[i] + c * few.line;
@@ -100,7 +101,8 @@ function thin(many: Operand, few: Operand, k: number, out: Target): void {
         else
           for (let y = 0; y < lines; y++) sums[y] = dot(many, many.starts[i] + (r + y) * many.line, vector);
         let p = out.starts[i] + r * row + c * column;
-        for (let y = 0; y < lines; y++, p += row) data[p] = (accumulate ? data[p] : 0) + scale * sums[y];
+        for (let y = 0; y < lines; y++, p += row)
+          data[p] = (accumulate ? data[p] : 0) + round(scale * sums[y]);
       }
     }
   }

@@ -110,7 +110,11 @@ function tile(i: number, j: number, depth: number, p: number, resume: boolean): 
   sums[q + 2] = s12;
 }
 
-/** out[at + r row + c column] = scale · sum (+ what was there), each rounded once. */
+/** A number as an array of this kind holds it. */
+export const roundingOf = (out: TypedArray): ((x: number) => number) =>
+  out instanceof Float32Array ? Math.fround : (x) => x;
+
+/** out[at + r row + c column] = scale · sum (+ what was there): the product is rounded, and so is what it is added to. */
 export function store(
   out: TypedArray,
   at: number,
@@ -121,11 +125,12 @@ export function store(
   scale: number,
   accumulate: boolean,
 ): void {
+  const round = roundingOf(out);
   for (let r = 0; r < rows; r++) {
     let p = at + r * row;
     let s = r * COLUMNS;
     const end = s + columns;
-    if (accumulate) for (; s < end; s = (s + 1) | 0, p = (p + column) | 0) out[p] += scale * sums[s];
+    if (accumulate) for (; s < end; s = (s + 1) | 0, p = (p + column) | 0) out[p] += round(scale * sums[s]);
     else for (; s < end; s = (s + 1) | 0, p = (p + column) | 0) out[p] = scale * sums[s];
   }
 }

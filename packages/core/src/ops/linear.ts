@@ -44,16 +44,18 @@ export const linearOp: Op<object> = defineOp({
   run(backend, [x, weight, bias], [y]) {
     const [out, k] = weight!.shape as [number, number];
     const n = sizeOf(x!.shape.slice(0, -1));
+    if (bias)
+      backend.map(
+        e.scalarFn(y!.buffer.type as 'f32', 1, 0, [e.input(0)]),
+        [expandView(bias, y!.shape)],
+        [y!],
+        [],
+      );
     // One product, or one for each batch where the rows do not lie evenly apart.
     const flat = reshapeView(x!, [n, k]);
     const [a, into] = flat ? [flat, reshapeView(y!, [n, out])!] : [x!, y!];
     const transposed = expandView(permuteView(weight!, [1, 0]), [...a.shape.slice(0, -2), k, out]);
-    backend.matmul(a, transposed, into);
-    // Last, and with a rounding of its own: on every backend W x + b has the bits of W x and then + b.
-    if (bias) {
-      const plus = e.scalarFn(y!.buffer.type as 'f32', 2, 0, [e.add(e.input(0), e.input(1))]);
-      backend.map(plus, [y!, expandView(bias, y!.shape)], [y!], []);
-    }
+    backend.matmul(a, transposed, into, { accumulate: bias !== undefined });
   },
   vjp: [
     ({ g, x }) => linear(g, transpose(x[1]!)),
