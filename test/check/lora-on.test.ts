@@ -19,6 +19,11 @@ it('finds nothing wrong with cpu, and gives back all memory', async () => {
 
 it.each<[string, (right: Backend) => Partial<Backend>, string[]]>([
   [
+    'a product replaces what it should be added to',
+    (right) => ({ matmul: (a, b, out, options) => right.matmul(a, b, out, { ...options, accumulate: false }) }),
+    ['P2', 'P6'],
+  ],
+  [
     'a product loses its last term',
     (right) => ({
       matmul(a, b, out, options) {

@@ -5,6 +5,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -55,7 +56,8 @@ function test(copy: string, tests: readonly string[]): Outcome {
   const report = join(copy, 'report.json');
   rmSync(report, { force: true });
   const files = [...new Set(tests)].map((t) => `test/${t}`);
-  spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--reporter=json', `--outputFile=${report}`, ...files], { cwd: copy, stdio: 'ignore' }); // prettier-ignore
+  spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--reporter=json', `--outputFile=${report}`, ...files], { cwd: copy, stdio: 'ignore', timeout: 1_200_000 }); // prettier-ignore
+  if (!existsSync(report)) return { passed: 0, failed: [`${tests.join(', ')}: does not end`] };
   interface File {
     readonly name: string;
     readonly status: string;
