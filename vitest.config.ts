@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { chooseDriver } from './test/support/gpu/driver.ts';
 
 execFileSync(process.execPath, ['kernels/embed.mjs'], { cwd: import.meta.dirname });
@@ -11,6 +12,16 @@ Object.assign(process.env, driver.env, { BAX_GPU: driver.kind });
 // Tests run from source, without a build: workspace packages resolve by their `source` export condition.
 const conditions = ['source'];
 
+/** They take a minute or more: begun first, so that no worker is left alone with one at the end. */
+const LONG = ['browser/webgpu', 'examples/main-job', 'backend/conformance', 'packages/packages', 'examples/finetune', 'laws/lora/laws'].map((name) => `test/${name}.test.ts`); // prettier-ignore
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number =>
+      (LONG.findIndex((name) => moduleId.endsWith(name)) + LONG.length + 1) % (LONG.length + 1);
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b));
+  }
+}
+
 // oxlint-disable-next-line import/no-default-export -- vitest asks for one
 export default defineConfig({
   resolve: { conditions },
@@ -21,6 +32,7 @@ export default defineConfig({
     pool: 'forks',
     isolate: false,
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000, // SwiftShader closes a device only when it has compiled what it began
     coverage: { provider: 'v8', include: ['packages/*/src/**/*.ts'] },

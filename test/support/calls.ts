@@ -3,7 +3,7 @@ import { type Call, calls, type CallOptions, opCheck, type OpLaw, opLaws } from 
 import { type Op, ops } from '@bax/core';
 import fc from 'fast-check';
 import type { On } from './backends.ts';
-import { runs } from './runs.ts';
+import { lawRuns, runs } from './runs.ts';
 
 export * from '../../packages/check/src/op/calls.ts';
 
@@ -32,9 +32,8 @@ export const byName = (...names: readonly string[]): [string, OpLaw][] =>
 
 /** Tries a law of `checkOp` on a registered op. */
 export async function holds(law: OpLaw, op: Op, { backend, share }: On): Promise<void> {
-  const { numRuns, seed } = runs(law.cases * share);
   const check = opCheck(law, { backend, exact: exactOps.has(op.name) });
-  await check.run(op, { runs: numRuns / law.cases, seed });
+  await check.run(op, { ...lawRuns, runs: lawRuns.runs * share });
 }
 
 export interface LawOptions extends CallOptions {

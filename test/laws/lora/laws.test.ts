@@ -2,10 +2,8 @@
 import { loraLaws } from '@bax/check';
 import { it } from 'vitest';
 import { onEveryBackend } from '../../support/backends.ts';
-import { LAW_CASES, lawRuns } from '../../support/runs.ts';
-
-const options = { ...lawRuns, atLeast: LAW_CASES };
+import { lawRuns } from '../../support/runs.ts';
 
 onEveryBackend((on) => {
-  it.each(loraLaws)('$name', async ({ run }) => run(on.backend, options));
+  it.each(loraLaws)('$name', async ({ run }) => run(on.backend, lawRuns));
 });
