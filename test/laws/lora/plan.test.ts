@@ -1,7 +1,7 @@
 import { keep, zeros, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
-  adamW, attachFactors, attachLora, countGpt2Lora, gpt2Config, hollowGpt2, matches, paperCounts, planLora, planOf, targetsOf, type Gpt2,
+  adamW, attachFactors, attachLora, countGpt2Lora, Embedding, gpt2Config, hollowGpt2, Linear, LoraModel, matches, paperCounts, planLora, planOf, targetsOf, type Gpt2,
 } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
@@ -204,6 +204,15 @@ test("an adapter's layers are in the model's order, in whatever order a file or 
   expect([...lora.layers.keys()]).toEqual(
     [0, 1].flatMap((i) => [`transformer.h.${i}.attn.c_attn`, `transformer.h.${i}.mlp.c_fc`]),
   );
+});
+
+test('P25: a layer alone is no model: nothing would take its place, and it would compute the base', async () => {
+  for (const layer of [new Linear(zeros([4, 6], { backend })), new Embedding(zeros([4, 6], { backend }))]) {
+    const why =
+      'the model is a layer itself, and an adapter takes the place of a layer in a model; make it a property of a Module';
+    expect(await failure(() => planLora(layer, { r: 1 }))).toBe(`planLora: ${why}`);
+    expect(await failure(() => new LoraModel(layer))).toBe(`attachLora: ${why}`);
+  }
 });
 
 test("P25: a model that has an adapter gets no second one: its names would be nobody else's", async () => {

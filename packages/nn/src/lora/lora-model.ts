@@ -2,7 +2,7 @@ import { BaxError, sameShape, type Shape, showShape, type Tensor } from '@bax/co
 import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import { type Module, put, transform } from '../module.ts';
-import { AdaptedLayer, type AdapterState } from './adapted.ts';
+import { type AdapterState, wantBase } from './adapted.ts';
 import type { Adapter } from './adapter.ts';
 import { checkActive } from './check-active.ts';
 import type { Adaptable } from './changed-rows.ts';
@@ -25,13 +25,9 @@ export class LoraModel<M extends Module> {
   #replaced = new Set<string>();
   readonly #state: AdapterState = { enabled: true, active: new Map(), adapters: new Map() };
 
-  /** @throws if the model has adapters already. */
+  /** @throws if the model has adapters already, or is no more than a layer. */
   constructor(base: M) {
-    for (const [path, module] of base.namedModules())
-      if (module instanceof AdaptedLayer)
-        throw new BaxError(
-          `attachLora: ${path} has an adapter already; give the base, or the model that merge() makes`,
-        );
+    wantBase('attachLora', base);
     this.base = base;
     this.model = transform(base, {});
   }
