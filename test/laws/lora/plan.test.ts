@@ -215,6 +215,16 @@ test('P25: a layer alone is no model: nothing would take its place, and it would
   }
 });
 
+test('what attachFactors makes and the model does not take is freed: factors, biases, lengths', async () => {
+  const model = tinyGpt2({ backend });
+  const { buffers } = backend.memory();
+  const plan = planLora(model, { r: 2, targets: ['v', 'c_fc'], bias: 'all' });
+  const wide = (): Promise<string> =>
+    failure(() => attachFactors(model, plan, (_, __, shape) => zeros(shape, { backend, dtype: 'f64' })));
+  expect(await wide()).toContain('c_attn.v is f64 on cpu, and the layer f32 on cpu');
+  expect(backend.memory().buffers).toBe(buffers);
+});
+
 test("P25: a model that has an adapter gets no second one: its names would be nobody else's", async () => {
   const model = tinyGpt2({ backend });
   const lora = await attachLora(model, planLora(model, { r: 1, targets: ['v'] }), {

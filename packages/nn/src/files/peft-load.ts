@@ -3,8 +3,9 @@ import { BaxError, fromHost, hostArray, keep, sameShape, type Tensor } from '@ba
 import { fingerprint } from '../fingerprint.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { matrix, type Matrix } from '../linalg/index.ts';
+import { wantBase } from '../lora/adapted.ts';
 import { type Adapter, adapterFrom } from '../lora/adapter.ts';
-import { withAdapter } from '../lora/attach.ts';
+import { withOwn } from '../lora/attach.ts';
 import type { BranchParts } from '../lora/branch.ts';
 import { loraScale, takesFromW } from '../lora/config.ts';
 import { parametersAt } from '../lora/full.ts';
@@ -43,7 +44,7 @@ export interface LoadedAdapter<M extends Module> extends Omit<ReadAdapter, 'adap
 
 /**
  * Loads an adapter that PEFT or `saveAdapter` wrote and attaches it to `model`. All or nothing.
- * @throws if a file is missing, broken or replaced meanwhile, the configuration asks for maths that bax has not, a target
+ * @throws if the model has an adapter already, a file is missing, broken or replaced meanwhile, the configuration asks for maths that bax has not, a target
  * matches nothing, a tensor is missing, left over or misshaped, or the adapter was trained on another base; the message names it.
  */
 export async function loadAdapter<M extends Module>(
@@ -52,7 +53,7 @@ export async function loadAdapter<M extends Module>(
   options: ReadAdapterOptions = {},
 ): Promise<LoadedAdapter<M>> {
   const { adapter, ...found } = await readAdapter(model, folder, options);
-  return { lora: withAdapter(model, adapter), ...found };
+  return { lora: withOwn(model, adapter), ...found };
 }
 
 /** The adapter alone, for `add` and `swap` of a `LoraModel` whose base is `model`. @throws as `loadAdapter` does. */
@@ -61,6 +62,7 @@ export async function readAdapter(
   folder: Folder,
   options: ReadAdapterOptions = {},
 ): Promise<ReadAdapter> {
+  wantBase('loadAdapter', model);
   for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
     if (!(await folder.has(name)))
       throw new BaxError(`loadAdapter: ${folder.name} is not an adapter: it has no ${name}`);
