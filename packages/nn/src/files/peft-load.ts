@@ -15,7 +15,7 @@ import { type LoraPlanEntry, planOf } from '../lora/plan.ts';
 import { targetsOf } from '../lora/targets.ts';
 import type { Module } from '../module.ts';
 import { isJsonObject, parseJson } from './json.ts';
-import { fromBlocks, type HostBranch } from './peft-blocks.ts';
+import { checkLengths, fromBlocks, type HostBranch } from './peft-blocks.ts';
 import { checkFull, choose, layersOf, recordsOf } from './peft-check.ts';
 import { type PeftConfig, readPeftConfig } from './peft-config.ts';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, partName, readNames } from './peft-names.ts';
@@ -140,6 +140,7 @@ async function readFile(
     changes ||= (embedding ? A : B).data.some((v) => v !== 0);
     const m = magnitude ? await read(partName(path, 'magnitude', embedding)) : undefined;
     const own = recordsOf(layer, config, record);
+    if (m && !anyBase) await checkLengths(path, own, layer.layer, m);
     fromBlocks(path, own, A, B).forEach((host, i) => {
       const { start, length, name } = own[i]!;
       parts.set(name === '' ? path : `${path}.${name}`, { host, magnitude: m?.slice(start, start + length) });
