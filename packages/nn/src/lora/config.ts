@@ -12,7 +12,7 @@ export type LoraInit =
   | 'pissa'
   /** The first r columns of W = Q R, taken out of W. https://arxiv.org/abs/2406.01775 */
   | 'olora';
-export const LORA_INITS: readonly LoraInit[] = ['kaiming', 'gaussian', 'orthogonal', 'pissa', 'olora'];
+const LORA_INITS: readonly LoraInit[] = ['kaiming', 'gaussian', 'orthogonal', 'pissa', 'olora'];
 
 export type LoraPattern = string | RegExp;
 
