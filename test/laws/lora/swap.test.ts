@@ -141,6 +141,9 @@ describe('P14: an adapter that does not fit', () => {
     expect(await failure(() => lora.swap('default', randomAdapter(wide, { r: 2, targets: ['q'] }).adapter()))).toBe(
       "swap: the adapter 'default' does not fit the model: transformer.h.0.attn.c_attn.q is f64 on cpu, and the layer f32 on cpu",
     ); // prettier-ignore
+    expect(await failure(() => lora.activate(['default', 'default']))).toBe(
+      "activate: 'default' is named twice; for twice its change give it that weight: { 'default': 2 }",
+    );
     expect(await failure(() => lora.swap('nobody', own))).toBe("lora: there is no adapter 'nobody'; there are default"); // prettier-ignore
     lora.scale(0.5);
     const dora = await adapterLike(model, 'DoRA');

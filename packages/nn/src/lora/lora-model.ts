@@ -117,7 +117,8 @@ export class LoraModel<M extends Module> {
   /**
    * Activates these adapters and no others: a name, some names, or names with weights, `{ poet: 0.5, pirate: -1 }`. The
    * model then computes W + Σ w s B A. An empty list gives the base.
-   * @throws if there is none of a name, a weight is not finite, or some cannot act together; then nothing was changed.
+   * @throws if there is none of a name, one is named twice, a weight is not finite, or some cannot act together; then
+   * nothing was changed.
    */
   activate(which: string | readonly string[] | Readonly<Record<string, number>>): void {
     const weights: readonly (readonly [string, number])[] =
@@ -126,7 +127,13 @@ export class LoraModel<M extends Module> {
         : Array.isArray(which)
           ? (which as readonly string[]).map((name) => [name, 1] as const)
           : Object.entries(which as Readonly<Record<string, number>>);
-    this.#set(this.adapters, new Map(weights));
+    const active = new Map(weights);
+    const twice = weights.find(([name], i) => weights.findIndex(([other]) => other === name) < i);
+    if (twice)
+      throw new BaxError(
+        `activate: '${twice[0]}' is named twice; for twice its change give it that weight: { '${twice[0]}': 2 }`,
+      );
+    this.#set(this.adapters, active);
   }
 
   /** Sets the weight of an active adapter: 0 none, 1 as trained. Kept when merging; not saved. @throws as `activate` does. */
