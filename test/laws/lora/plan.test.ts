@@ -215,6 +215,15 @@ test('P25: a layer alone is no model: nothing would take its place, and it would
   }
 });
 
+test('P25: an option that there is not is refused, as what was meant by it would be left out', async () => {
+  const options =
+    'r, alpha, rankPattern, alphaPattern, targets, exclude, layersToTransform, rslora, dora, freezeA, dropout, init, bias, modulesToSave';
+  for (const name of ['rank', 'target', 'lora_alpha', 'toString'])
+    expect(await failure(() => planLora(tinyGpt2({ backend }), { [name]: 1 }))).toBe(
+      `lora: there is no option '${name}'; there are ${options}`,
+    );
+});
+
 test('what attachFactors makes and the model does not take is freed: factors, biases, lengths', async () => {
   const model = tinyGpt2({ backend });
   const { buffers } = backend.memory();
