@@ -81,6 +81,14 @@ describe('passes', () => {
     const wrong = (): Tensor => f().mul(exp(detach(params.x)).sum());
     await expect(gradcheck(wrong, params, { timeBudget: 0 })).rejects.toThrow('x [3], y [2], by ±rms');
     await expect(gradcheck(f, params, { runs: 0 })).rejects.toThrow('gradcheck: runs is 0; it is a factor');
+    for (const directions of [0, -1, 1.5, NaN])
+      await expect(gradcheck(f, params, { directions })).rejects.toThrow(
+        `gradcheck: directions is ${directions}; it is how many are tried, an integer from 1`,
+      );
+    for (const h of [0, -1e-5, NaN, Infinity])
+      await expect(gradcheck(f, params, { h })).rejects.toThrow(
+        `gradcheck: h is ${h}; it is a step, a finite number above 0`,
+      );
   });
 
   test('f32, coarsely', async () => {
@@ -132,10 +140,12 @@ describe('refuses', () => {
   test('a random f', async () => {
     const x = f64([3]);
     let calls = 0;
+    const { buffers } = x.backend.memory();
     const message = 'gradcheck: f gave two different results for the same input; fix its random key';
     await expect(gradcheck(() => dropout(x.add(1), { p: 0.5, key: key(calls++) }), { x })).rejects.toThrow(
       message,
     );
+    expect(x.backend.memory().buffers).toBe(buffers);
   });
 
   test('nothing to move, integers, and NaN', async () => {

@@ -9,6 +9,7 @@ import { cpu } from '@bax/cpu';
 import { memoryFolder } from '@bax/nn';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { wrapped } from '../../packages/check/src/lora/law.ts';
 import { node, ROOT, start } from '../examples/support.ts';
 import { adapterFolder, goldenBytes, gpt2Folder, type Raw, rewrite } from '../nn/support/golden.ts';
 import { parseXml, type Element } from '../support/xml.ts';
@@ -241,6 +242,18 @@ it('gives back its memory', async () => {
   const before = backend.memory().buffers;
   await verifyAdapter(gpt2Folder(), adapterFolder('peft-c-attn'), { backend, cases: 1 });
   expect(backend.memory().buffers).toBe(before); // constants that stay
+});
+
+it('gives back its memory also where merged is not unmerged', async () => {
+  const right = cpu();
+  const backend = wrapped(right, { fused: { ...right.fused, loraLinear: () => true } }); // W x + s B A x is 0
+  const of = async (cases: number): Promise<VerifyReport> =>
+    verifyAdapter(gpt2Folder(), adapterFolder('peft-c-attn'), { backend, cases });
+  await of(0);
+  const before = backend.memory().buffers;
+  const { laws } = await of(1);
+  expect(laws.find(({ name }) => name === 'merged, f64')!.state).toBe('broken');
+  expect(backend.memory().buffers).toBe(before);
 });
 
 describe('JUnit XML', () => {

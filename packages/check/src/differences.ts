@@ -37,15 +37,18 @@ export interface Subject {
 export async function subjectOf(f: () => Tensor, tensors: readonly Tensor[], seed: number): Promise<Subject> {
   const home = (await Promise.all(tensors.map((t) => t.data()))) as Floats[];
   const [first, again] = [evaluated(f), evaluated(f)];
-  const y = await first.data();
-  if (!sameBits(y, await again.data()))
-    throw new CheckError('gradcheck: f gave two different results for the same input; fix its random key');
-  const weights = y.length === 1 ? Float64Array.of(1) : normals(foldIn(key(seed), 'weights'), y.length);
-  const gradients = await gradientsOf(f, tensors, first, weights);
-  const precision = [first, ...tensors].some((t) => t.dtype === 'f32') ? 'f32' : 'f64';
-  first.dispose();
-  again.dispose();
-  return { f, tensors, home, weights, gradients, precision };
+  try {
+    const y = await first.data();
+    if (!sameBits(y, await again.data()))
+      throw new CheckError('gradcheck: f gave two different results for the same input; fix its random key');
+    const weights = y.length === 1 ? Float64Array.of(1) : normals(foldIn(key(seed), 'weights'), y.length);
+    const gradients = await gradientsOf(f, tensors, first, weights);
+    const precision = [first, ...tensors].some((t) => t.dtype === 'f32') ? 'f32' : 'f64';
+    return { f, tensors, home, weights, gradients, precision };
+  } finally {
+    first.dispose();
+    again.dispose();
+  }
 }
 
 /** What f does along a direction v, and what its gradient says that it does. */

@@ -1,4 +1,4 @@
-import { foldIn, isFloat, key, showShape, type Tensor } from '@bax/core';
+import { BaxError, foldIn, isFloat, key, showShape, type Tensor } from '@bax/core';
 import { compare, type Comparison, goHome, subjectOf } from './differences.ts';
 import { CheckError, KinkError } from './errors.ts';
 import { checkRunOptions, type RunOptions } from './run.ts';
@@ -35,7 +35,7 @@ const PATIENCE = 4;
  * element shows in each. With D1 = D(h), D2 = D(2h) and ε = 8u·max(1, |f|), the noise of f: |D1 − ⟨g, v⟩| must not exceed
  * |D2 − D1| (three times the truncation error of D1) + 2ε/h. Where D1 and D2 differ by more than a tenth there is a
  * kink, and another direction is drawn. In f64 this finds a gradient that is off by 1e-4; in f32 only gross errors.
- * @throws CheckError with the numbers, KinkError if no direction of some tensor is smooth.
+ * @throws CheckError with the numbers, KinkError if no direction of some tensor is smooth, BaxError on options that try nothing.
  */
 export async function gradcheck(
   f: () => Tensor,
@@ -45,6 +45,10 @@ export async function gradcheck(
   const { runs = 1, seed = 0, timeBudget } = options;
   checkRunOptions('gradcheck', options);
   const directions = options.directions ?? Math.ceil(3 * runs);
+  if (!(Number.isSafeInteger(directions) && directions >= 1))
+    throw new BaxError(`gradcheck: directions is ${directions}; it is how many are tried, an integer from 1`);
+  if (options.h !== undefined && !(options.h > 0 && options.h < Infinity))
+    throw new BaxError(`gradcheck: h is ${options.h}; it is a step, a finite number above 0`);
   const end = performance.now() + (timeBudget ?? Infinity);
   const [names, tensors] = [Object.keys(params), Object.values(params)];
   if (tensors.length === 0) throw new CheckError('gradcheck: there is no tensor to move');

@@ -1,12 +1,14 @@
 /** Sums, multiples and compressions of adapters, against ΔW = Σ w s B A in f64. */
 import { assertSameBits, assertWithin, gamma } from '@bax/check';
 import { key } from '@bax/core';
+import { cpu } from '@bax/cpu';
 import {
   type Adapter, compressAdapter, createAdapter, loadAdapter, LoraModel, memoryFolder, negateAdapter, planLora, saveAdapter, sumAdapters,
 } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { failure } from '../../nn/files/support.ts';
+import { tinyGpt2 } from '../../nn/support/gpt2.ts';
 import { hashes } from '../../nn/support/hash.ts';
 import { absolute, at, bigRows, exactRank, frobenius, matrix, type Matrix, plus, scaled, times, turned } from '../../nn/support/host.ts'; // prettier-ignore
 import { onEveryBackend } from '../../support/backends.ts';
@@ -234,7 +236,6 @@ onEveryBackend((on) => {
 });
 
 it('P9: what is no sum is refused by name, and nothing is made', async () => {
-  const { cpu } = await import('@bax/cpu');
   const backend = cpu();
   const drawn = fc.sample(several('int', { forms: ['linear'], whole: true }), { numRuns: 1, seed: 3 })[0]!;
   const base = singleOf({ ...drawn, bias: new Float64Array(drawn.W.rows) }, { backend });
@@ -249,5 +250,35 @@ it('P9: what is no sum is refused by name, and nothing is made', async () => {
   expect(await failure(() => sumAdapters([]))).toBe('sumAdapters: there is no adapter to sum');
   expect(await failure(() => sumAdapters([{ adapter: plain, weight: NaN }]))).toBe('sumAdapters: a weight is NaN; it must be a finite number'); // prettier-ignore
   for (const r of [0, 1.5, NaN]) expect(await failure(() => compressAdapter(plain, r))).toBe(`compressAdapter: r is ${r}; the rank is an integer from 1`); // prettier-ignore
+  expect(backend.memory().buffers).toBe(buffers);
+});
+
+it('P9: what is of different models is refused by name, also where only the outputs differ; nothing is made', async () => {
+  const backend = cpu();
+  const [model, wider] = [tinyGpt2({ backend }), tinyGpt2({ backend, config: { n_inner: 16 } })];
+  const onDouble = tinyGpt2({ backend, dtype: 'f64' });
+  const [one, other, wide] = await Promise.all(
+    [model, wider, onDouble].map((m) =>
+      createAdapter(planLora(m, { r: 2, targets: ['q', 'c_fc'] }), { key: key(1) }),
+    ),
+  );
+  const { buffers } = backend.memory();
+  const begin = 'sumAdapters: adapters of different models: at transformer.h.0.';
+  expect(await failure(() => sumAdapters([{ adapter: one! }, { adapter: other! }]))).toBe(
+    `${begin}mlp.c_fc one has 8 inputs and outputs 0 to 32, f32 on cpu, another 8 inputs and outputs 0 to 16, f32 on cpu`,
+  );
+  expect(await failure(() => sumAdapters([{ adapter: one! }, { adapter: wide! }]))).toBe(
+    `${begin}attn.c_attn.q one has 8 inputs and outputs 0 to 8, f32 on cpu, another 8 inputs and outputs 0 to 8, f64 on cpu`,
+  );
+  expect(backend.memory().buffers).toBe(buffers);
+});
+
+it('P15: a value that is not finite in any target is refused, and nothing is left of those before it', async () => {
+  const backend = cpu();
+  const adapter = await createAdapter(planLora(tinyGpt2({ backend }), { r: 2, targets: ['c_fc'] }), { key: key(1) }); // prettier-ignore
+  const last = [...adapter.branches.values()].at(-1)!;
+  backend.write(last.B.view.buffer, Float32Array.of(NaN), last.B.view.offset);
+  const { buffers } = backend.memory();
+  expect(await failure(() => compressAdapter(adapter, 1))).toContain('an entry that is not a finite number');
   expect(backend.memory().buffers).toBe(buffers);
 });

@@ -71,6 +71,25 @@ describe.each(backendCases)('on $name', (device) => {
     expect(lora.active.get('default')).toBe(1);
   });
 
+  it('is refused if the adapters change before it resolves, and never of two halves; nothing is left of it', async () => {
+    const model = tinyGpt2({ backend });
+    const [a, b] = [1, 2].map((r) => randomAdapter(model, { r, targets: ['c_fc', 'mlp.c_proj'] }).adapter());
+    const lora = new LoraModel(model);
+    lora.add('a', a!);
+    lora.add('b', b!);
+    const changes: (() => unknown)[] = [() => lora.activate('b'), () => lora.scale(0.5), () => lora.swap('b', a!), () => lora.disable()]; // prettier-ignore
+    for (const change of changes) {
+      lora.activate('a');
+      const { buffers } = backend.memory();
+      const merging = lora.merge();
+      change();
+      expect(await failure(() => merging)).toBe(
+        'merge: the adapters were changed while it ran; await it before you change them. Nothing was merged',
+      );
+      expect(backend.memory().buffers).toBe(buffers);
+    }
+  });
+
   it("reports in words; the worst layer is the one of the largest error, and its numbers are that component's", async () => {
     const model = tinyGpt2({ backend });
     const lora = randomAdapter(model, { r: 3, alpha: 7, targets: ['q', 'v', 'c_fc', 'h.1.mlp.c_proj'] });

@@ -1,7 +1,7 @@
 import { keep, zeros, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
-  adamW, attachFactors, attachLora, countGpt2Lora, gpt2Config, hollowGpt2, matches, paperCounts, planLora, planOf, targetsOf, type Gpt2,
+  adamW, attachFactors, attachLora, countGpt2Lora, Embedding, gpt2Config, hollowGpt2, Linear, LoraModel, matches, paperCounts, planLora, planOf, targetsOf, type Gpt2,
 } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
@@ -204,6 +204,34 @@ test("an adapter's layers are in the model's order, in whatever order a file or 
   expect([...lora.layers.keys()]).toEqual(
     [0, 1].flatMap((i) => [`transformer.h.${i}.attn.c_attn`, `transformer.h.${i}.mlp.c_fc`]),
   );
+});
+
+test('P25: a layer alone is no model: nothing would take its place, and it would compute the base', async () => {
+  for (const layer of [new Linear(zeros([4, 6], { backend })), new Embedding(zeros([4, 6], { backend }))]) {
+    const why =
+      'the model is a layer itself, and an adapter takes the place of a layer in a model; make it a property of a Module';
+    expect(await failure(() => planLora(layer, { r: 1 }))).toBe(`planLora: ${why}`);
+    expect(await failure(() => new LoraModel(layer))).toBe(`attachLora: ${why}`);
+  }
+});
+
+test('P25: an option that there is not is refused, as what was meant by it would be left out', async () => {
+  const options =
+    'r, alpha, rankPattern, alphaPattern, targets, exclude, layersToTransform, rslora, dora, freezeA, dropout, init, bias, modulesToSave';
+  for (const name of ['rank', 'target', 'lora_alpha', 'toString'])
+    expect(await failure(() => planLora(tinyGpt2({ backend }), { [name]: 1 }))).toBe(
+      `lora: there is no option '${name}'; there are ${options}`,
+    );
+});
+
+test('what attachFactors makes and the model does not take is freed: factors, biases, lengths', async () => {
+  const model = tinyGpt2({ backend });
+  const { buffers } = backend.memory();
+  const plan = planLora(model, { r: 2, targets: ['v', 'c_fc'], bias: 'all' });
+  const wide = (): Promise<string> =>
+    failure(() => attachFactors(model, plan, (_, __, shape) => zeros(shape, { backend, dtype: 'f64' })));
+  expect(await wide()).toContain('c_attn.v is f64 on cpu, and the layer f32 on cpu');
+  expect(backend.memory().buffers).toBe(buffers);
 });
 
 test("P25: a model that has an adapter gets no second one: its names would be nobody else's", async () => {

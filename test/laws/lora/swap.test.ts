@@ -1,7 +1,8 @@
 /** P14: an adapter in another's place: of any rank, on any layers, with the base untouched and nothing compiled anew. */
 import { assertSameBits, assertWithin, gamma } from '@bax/check';
-import { noGrad } from '@bax/core';
-import { LoraModel } from '@bax/nn';
+import { noGrad, type Tensor, zeros } from '@bax/core';
+import { cpu } from '@bax/cpu';
+import { Adapter, type BranchParts, LoraBranch, LoraModel } from '@bax/nn';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { WebGpuBackend } from '@bax/webgpu';
@@ -127,7 +128,6 @@ onEveryBackend((on) => {
 
 describe('P14: an adapter that does not fit', () => {
   it('is refused, and the old one stays', async () => {
-    const { cpu } = await import('@bax/cpu');
     const backend = cpu();
     const [model, larger, wide] = [tinyGpt2({ backend }), tinyGpt2({ backend, config: { n_embd: 12 } }), tinyGpt2({ backend, dtype: 'f64' })]; // prettier-ignore
     const lora = randomAdapter(model, { r: 2, targets: ['q'] });
@@ -141,6 +141,9 @@ describe('P14: an adapter that does not fit', () => {
     expect(await failure(() => lora.swap('default', randomAdapter(wide, { r: 2, targets: ['q'] }).adapter()))).toBe(
       "swap: the adapter 'default' does not fit the model: transformer.h.0.attn.c_attn.q is f64 on cpu, and the layer f32 on cpu",
     ); // prettier-ignore
+    expect(await failure(() => lora.activate(['default', 'default']))).toBe(
+      "activate: 'default' is named twice; for twice its change give it that weight: { 'default': 2 }",
+    );
     expect(await failure(() => lora.swap('nobody', own))).toBe("lora: there is no adapter 'nobody'; there are default"); // prettier-ignore
     lora.scale(0.5);
     const dora = await adapterLike(model, 'DoRA');
@@ -151,5 +154,34 @@ describe('P14: an adapter that does not fit', () => {
     expect(lora.adapter()).toBe(own);
     expect(await hashes(own.tensors())).toEqual(bits);
     assertSameBits(await noGrad(() => lora.model.forward(ids)).data(), z, 'logits');
+  });
+
+  it('is refused by each tensor that has not the shape of its place, or is held in what the model is not', async () => {
+    const backend = cpu();
+    const model = tinyGpt2({ backend });
+    const lora = new LoraModel(model);
+    const of = (...shape: number[]): Tensor => zeros(shape, { backend });
+    const place = { modulePath: 'transformer.h.0.attn.c_attn', slice: { name: 'q', start: 0, length: 8 } };
+    const add = async (parts: Partial<BranchParts>): Promise<string> => {
+      const branch = new LoraBranch({ A: of(2, 8), B: of(8, 2), ...parts }, { alpha: 2, place });
+      return failure(() => lora.add('a', new Adapter(config, [branch])));
+    };
+    const { config } = randomAdapter(model, { r: 2, targets: ['q'] }).adapter();
+    const begin = "add: the adapter 'a' does not fit the model: ";
+    const at = 'transformer.h.0.attn.c_attn.q';
+    expect(await add({ B: of(7, 2) })).toBe(`${begin}B of ${at} is [7, 2], and its place asks for [8, 2]`);
+    expect(await add({ B: of(9, 2) })).toBe(`${begin}B of ${at} is [9, 2], and its place asks for [8, 2]`);
+    expect(await add({ magnitude: of(1) })).toBe(
+      `${begin}magnitude of ${at} is [1], and its place asks for [8]`,
+    );
+    expect(await add({ taken: { A: of(1, 8), B: of(8, 1) } })).toBe(
+      `${begin}A0 of ${at} is [1, 8], and its place asks for [2, 8]`,
+    );
+    const bias = 'transformer.h.0.attn.c_attn.bias';
+    const wide = new Adapter(config, [], new Map([[bias, zeros([24], { backend, dtype: 'f64' })]]));
+    expect(await failure(() => lora.add('a', wide))).toBe(
+      `${begin}its ${bias} is f64 on cpu, and the model's f32 on cpu`,
+    );
+    expect(lora.adapters.size).toBe(0);
   });
 });

@@ -1,4 +1,4 @@
-import { countGpt2Lora, countLora, gpt2Config, judge, paperCounts } from '@bax/nn';
+import { countGpt2Lora, countLora, gpt2Config, judge, type LoraConfig, paperCounts } from '@bax/nn';
 import { expect, it, test } from 'vitest';
 import { failure } from '../files/support.ts';
 
@@ -54,4 +54,17 @@ test('the table of paperCounts', () => {
   expect(lines[4]).toBe(
     'LoRA         GPT-2 M        q, v        r = 4            393,216  0.35M in Table 3 (differs by −11.0 %); the released checkpoint has 1.5 MB, which is 393,216 numbers in f32',
   );
+});
+
+test('countGpt2Lora: bytes are of all tensors, and the state is of those that are trained alone', () => {
+  const model = gpt2Config({ n_layer: 3, n_embd: 8, n_head: 2, n_positions: 4, vocab_size: 5 });
+  const [A, B] = [3 * 2 * 8, 3 * 2 * 32];
+  const of = (lora: LoraConfig): number[] => {
+    const count = countGpt2Lora(model, { r: 2, targets: ['c_fc'], ...lora }, { storage: 'f16' });
+    return [count.parameters, count.bytes, count.optimizerBytes];
+  };
+  expect(of({})).toEqual([A + B, 2 * (A + B), 4 * (A + B)]);
+  expect(of({ freezeA: true })).toEqual([B, 2 * (A + B), 4 * B]);
+  expect(of({ init: 'pissa' })).toEqual([A + B, 4 * (A + B), 4 * (A + B)]);
+  expect(of({ dora: true })).toEqual([A + B + 96, 2 * (A + B + 96), 4 * (A + B + 96)]);
 });

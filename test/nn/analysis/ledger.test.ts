@@ -1,7 +1,7 @@
-import { add, type Backend } from '@bax/core';
+import { add, type Backend, key } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
-  adamW, gpt2Config, hollowBackend, hollowGpt2, measureMemory, paperMemory, planLora, planMemory, randomWindows, sgd, train,
+  adamW, attachLora, gpt2Config, hollowBackend, hollowGpt2, measureMemory, paperMemory, planLora, planMemory, randomWindows, sgd, train,
   type Gpt2Config, type LoraConfig, type MemoryLedger, type MemoryPlan, type TextBatch, type TrainOptions,
 } from '@bax/nn'; // prettier-ignore
 import { beforeAll, describe, expect, it, test } from 'vitest';
@@ -62,6 +62,27 @@ describe('the plan is what is measured: on the cpu to the byte', () => {
     const { model, options } = live(backend, plan);
     expect(figures(measureMemory(model, options))).toEqual(figures(planned(plan, backend)));
   });
+});
+
+test.each<LoraConfig>([
+  { init: 'pissa', targets: ['q', 'c_fc', 'wte'] },
+  { init: 'olora', rslora: true, dropout: 0.1 },
+  { dora: true, targets: ['v', 'wte', 'mlp.c_proj'], bias: 'all' },
+  { dora: true, init: 'pissa', targets: ['c_attn'], dropout: 0.1 },
+  { freezeA: true },
+])('the plan is what is measured of an adapter as attachLora makes it: %j', async (lora) => {
+  const backend = cpu();
+  const plan: Plan = { batch: 2, context: 9, lora: { r: 2, ...lora } };
+  const base = tinyGpt2({ backend, config: tiny() });
+  const adapter = await attachLora(base, planLora(base, plan.lora), { key: key(1) });
+  const { model } = adapter;
+  const found = measureMemory(model, {
+    batches: (step) => randomWindows(text, step, { batch: 2, context: 9, backend }),
+    loss: ({ ids, targets }, { key: k }) => model.loss(ids, targets, { key: k }),
+    optimizer: adamW(adapter.parameters()),
+    steps: 1,
+  });
+  expect(figures(found)).toEqual(figures(planned(plan, backend)));
 });
 
 describe.each(backendCases.filter(({ name }) => ['wasm', 'webgpu'].includes(name)))('on $name', (device) => {

@@ -1,10 +1,12 @@
-import { BaxError, setBackend, valueAndGrad, type Tensor } from '@bax/core';
+import { BaxError, key, setBackend, valueAndGrad, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
   adamW,
+  attachLora,
   loadAdapter,
   loadGpt2,
   memoryFolder,
+  planLora,
   saveAdapter,
   type Gpt2,
   type LoadedAdapter,
@@ -145,6 +147,15 @@ describe('P23, P60: an adapter that is not right is refused, by name, and leaves
   const withFile = (change: Parameters<typeof rewrite>[1]): Promise<string> =>
     refused({ 'adapter_model.safetensors': rewrite(file, change) });
 
+  it('a model that has an adapter already, on whatever layers', async () => {
+    const base = await load();
+    const lora = await attachLora(base, planLora(base, { r: 1, targets: ['wte'] }), { key: key(1) });
+    const { buffers } = backend.memory();
+    expect(await failure(() => loadAdapter(lora.model, adapterFolder('peft-all-linear')))).toBe(
+      'loadAdapter: transformer.wte has an adapter already; give the base, or the model that merge() makes',
+    );
+    expect(backend.memory().buffers).toBe(buffers);
+  });
   it('a missing file', async () => {
     expect(await refused({ 'adapter_config.json': undefined })).toBe(
       'loadAdapter: peft-c-attn is not an adapter: it has no adapter_config.json',

@@ -1,13 +1,13 @@
 import { assertSameBits } from '@bax/check';
-import { foldIn, keep, key, randn, setBackend } from '@bax/core';
+import { foldIn, keep, key, randn, setBackend, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
-  attachFactors, loadAdapter, loadGpt2, memoryFolder, planLora, planOf, saveAdapter, type Gpt2, type LoraModel,
-  type WritableFolder,
+  adapterFrom, attachFactors, attachLora, loadAdapter, loadGpt2, memoryFolder, planLora, planOf, saveAdapter, withAdapter, type Gpt2,
+  type LoraModel, type ReadAdapterOptions, type WritableFolder,
 } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { adapterFolder, goldenBytes, gpt2Folder, headerOf, rewrite } from '../support/golden.ts';
+import { adapterFolder, f32Bytes, goldenBytes, gpt2Folder, headerOf, rewrite } from '../support/golden.ts';
 import { randomAdapter, tinyGpt2, tokens } from '../support/gpt2.ts';
 import { modelHashes } from '../support/hash.ts';
 import { expectClose } from '../support/numbers.ts';
@@ -232,6 +232,56 @@ describe('P23, P49: what saveAdapter writes', () => {
       'saveAdapter: the slices of transformer.h.0.attn.c_attn have different scales, 1.5 and 1; PEFT holds one for a module',
     );
     expect(await folder.list()).toEqual([]);
+  });
+
+  it('a slice with something taken out of W beside one without: PEFT has the scale of both, and it is read back', async () => {
+    const model = tinyGpt2({ backend });
+    const plan = planLora(model, { targets: ['q', 'v'], r: 2, alpha: 3, init: 'pissa' });
+    const of = (seed: number): { A: Tensor; B: Tensor } => ({
+      A: keep(randn([2, 8], { key: seed })),
+      B: keep(randn([8, 2], { key: seed + 1 })),
+    });
+    const adapter = adapterFrom(plan, {
+      factors: ({ slice }) => (slice!.name === 'q' ? { ...of(1), taken: of(3) } : of(5)),
+    });
+    const folder = memoryFolder();
+    await saveAdapter(withAdapter(model, adapter), folder);
+    expect(await configOf(folder)).toMatchObject({ r: 6, lora_alpha: 9, use_rslora: false }); // s = 3/2
+    const { lora } = await loadAdapter(model, folder);
+    const [before, after] = [adapter.tensors(), lora.adapter().tensors()];
+    expect([...after.keys()]).toEqual([...before.keys()]);
+    for (const [path, t] of before) assertSameBits(await after.get(path)!.data(), await t.data(), path);
+  });
+
+  it('P23: lengths that were trained where no slice is are refused, for nothing here would hold them', async () => {
+    const model = tinyGpt2({ backend });
+    const folder = memoryFolder();
+    const plan = planLora(model, { targets: ['q', 'v'], r: 2, dora: true });
+    await saveAdapter(await attachLora(model, plan, { key: key(1) }), folder);
+    const bytes = await bytesOf(folder);
+    const withLength = async (row: number, options: ReadAdapterOptions = {}): Promise<unknown> => {
+      const name = 'base_model.model.transformer.h.0.attn.c_attn.lora_magnitude_vector';
+      const changed = rewrite(bytes, (tensors) => tensors.get(name)!.bytes.set(f32Bytes(9), 4 * row));
+      await folder.write('adapter_model.safetensors', [changed]);
+      return loadAdapter(model, folder, options);
+    };
+    await withLength(7); // the last of q
+    for (const row of [8, 15])
+      expect(await failure(() => withLength(row))).toBe(
+        "loadAdapter: the magnitude of transformer.h.0.attn.c_attn is not W's outside of its slices; it was trained as a whole since. Remove the 'bax' metadata to load it so",
+      );
+    await withLength(16); // the first of v
+    await withLength(8, { anyBase: true }); // another base has other lengths
+  });
+
+  it('what is refused holds no memory of the base', async () => {
+    const base = await loadGpt2(gpt2Folder(), { backend });
+    const lora = randomAdapter(base, { r: 2, targets: ['c_attn'] }); // whose W is a view
+    const B = lora.parameters().get('transformer.h.1.attn.c_attn.lora.B')!;
+    backend.write(B.view.buffer, Float32Array.of(NaN), B.view.offset);
+    await failure(() => saveAdapter(lora, memoryFolder()));
+    lora.detach().dispose();
+    expect(backend.memory().live).toBe(0);
   });
 
   it('P52: changes nothing in memory', async () => {

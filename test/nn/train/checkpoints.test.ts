@@ -118,6 +118,24 @@ describe('P51: going on', () => {
     expect({ losses, bits: await run.bits() }).toEqual(whole);
   });
 
+  it('not after an error before the first checkpoint, with tensors that are no longer as they began', async () => {
+    const [folder, run, whole] = [memoryFolder(), newRun(), await unstopped()];
+    const checkpoints = { folder, every: 3 };
+    const fail = ({ step }: { step: number }): void => {
+      if (step === 1) throw new Error('mine');
+    };
+    await expect(run.train({ checkpoints, onStep: fail })).rejects.toThrow('mine');
+    const bits = await run.bits();
+    expect(await failure(() => run.train({ checkpoints }))).toBe(
+      'train: no checkpoint is there to go on from, and 2 steps of the run that was stopped are in the parameters; begin with a new model and a new optimizer',
+    );
+    expect([await run.bits(), await folder.list()]).toEqual([bits, []]);
+    const again = newRun();
+    const { losses } = await again.train({ checkpoints });
+    expect({ losses, bits: await again.bits() }).toEqual(whole);
+    await run.train({ steps: 3 }); // without checkpoints it may
+  });
+
   it('more steps than were asked for at first, where their rates are the same', async () => {
     const options = { schedule: () => 0.05 };
     const [folder, run, whole] = [memoryFolder(), newRun(), newRun()];

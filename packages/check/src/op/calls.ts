@@ -9,7 +9,6 @@ import {
   grad,
   hostArray,
   isFloat,
-  noGrad,
   reshape,
   sizeOf,
   type Tensor,
@@ -57,9 +56,6 @@ export function run(call: Pick<Call, 'op' | 'attrs'>, inputs: readonly Tensor[])
   free(...[...typed, ...outputs].filter(untracked)); // their memory is that of `flat`
   return all;
 }
-/** Without a tape. */
-export const untaped = (call: Call, inputs: readonly Tensor[]): Tensor => noGrad(() => run(call, inputs));
-
 /** The call on views of blocks that hold its float arguments: the views belong to what is differentiated. */
 export function onBlocks(
   call: Call,

@@ -146,8 +146,11 @@ function steps(base: Folder, adapter: Folder, backend: Backend, cases: number): 
         const wide = await loadGpt2(base, { backend, dtype: 'f64' });
         try {
           const { lora } = await loadAdapter(wide, adapter);
-          await onModel(lora, 'P6', cases, options);
-          lora.detach();
+          try {
+            await onModel(lora, 'P6', cases, options);
+          } finally {
+            lora.detach();
+          }
         } finally {
           wide.dispose();
         }

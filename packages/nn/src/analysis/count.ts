@@ -19,7 +19,7 @@ export interface CountConfig {
   readonly r: number;
 }
 export interface CountOptions {
-  /** Of A, B and the optimiser's state. Default f32. */
+  /** Of its tensors and of the optimiser's state. Default f32. */
   readonly storage?: Storage;
   /** Tensors of state that the optimiser keeps for each parameter: 2 for Adam, 1 for SGD with momentum, 0 without. Default 2. */
   readonly states?: number;
@@ -29,7 +29,7 @@ export interface LoraCount {
   readonly matrices: number;
   /** Trainable numbers. */
   readonly parameters: number;
-  /** Of A and B. */
+  /** Of all its tensors, those that are never trained (a frozen A, what is taken out of W) among them. */
   readonly bytes: number;
   /** Of the optimiser's state. */
   readonly optimizerBytes: number;
@@ -57,7 +57,7 @@ export function countLora(config: CountConfig, options: CountOptions = {}): Lora
       );
   });
   const each = shapes.reduce((sum, shape) => sum + r * (shape.in + shape.out), 0);
-  return counted(layers * shapes.length, layers * each, options);
+  return counted(layers * shapes.length, layers * each, layers * each, options);
 }
 
 /** `planLora` of a GPT-2 that is not there: which layers would get an adapter. @throws as `planLora` does. */
@@ -70,17 +70,18 @@ export function countGpt2Lora(
   lora: LoraConfig = {},
   options: CountOptions = {},
 ): LoraCount {
-  const { entries, parameters } = planGpt2Lora(model, lora);
-  return counted(entries.length, parameters, options);
+  const { entries, parameters, bytes } = planGpt2Lora(model, lora);
+  return counted(entries.length, parameters, bytes / bytesOf('f32'), options);
 }
 
 function counted(
   matrices: number,
   parameters: number,
+  numbers: number,
   { storage = 'f32', states = 2 }: CountOptions,
 ): LoraCount {
-  const bytes = parameters * bytesOf(storage);
-  const optimizerBytes = states * bytes;
+  const bytes = numbers * bytesOf(storage);
+  const optimizerBytes = states * parameters * bytesOf(storage);
   const text = `${matrices} matrices, ${parameters} parameters: ${bytes} bytes, and ${optimizerBytes} of optimiser state`;
   return { matrices, parameters, bytes, optimizerBytes, toString: () => text };
 }

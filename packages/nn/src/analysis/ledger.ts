@@ -2,9 +2,11 @@
 import {
   bytesOf, keep, observe, tapeOf, type Backend, type BufferRef, type HalfFloat, type Observer, type Tensor,
 } from '@bax/core'; // prettier-ignore
-import { attachFactors } from '../lora/attach.ts';
-import type { LoraConfig } from '../lora/config.ts';
-import { planLora } from '../lora/plan.ts';
+import { Linear } from '../layers/linear.ts';
+import { type Adapter, adapterFrom } from '../lora/adapter.ts';
+import { withAdapter } from '../lora/attach.ts';
+import { type LoraConfig, takesFromW } from '../lora/config.ts';
+import { type LoraPlan, planLora } from '../lora/plan.ts';
 import type { Gpt2Config } from '../models/gpt2-config.ts';
 import type { Module } from '../module.ts';
 import { adamW } from '../optim/adamw.ts';
@@ -155,7 +157,7 @@ export function planMemory(plan: MemoryPlan): MemoryLedger {
   } = plan;
   const backend = hollowBackend(like);
   const base = hollowGpt2(config, { backend, storage });
-  const adapter = lora && attachFactors(base, planLora(base, lora), (_, __, shape) => keep(hollowTensor(shape, 'f32', backend))); // prettier-ignore
+  const adapter = lora && withAdapter(base, hollowAdapter(planLora(base, lora), backend));
   const model = adapter?.model ?? base;
   const tokens = (): Tensor => hollowTensor([batch, context], 'i32', backend);
   return measureMemory(model, {
@@ -165,6 +167,17 @@ export function planMemory(plan: MemoryPlan): MemoryLedger {
     steps: 1,
     accumulate,
     ...(clip !== undefined && { clip }),
+  });
+}
+
+/** An adapter of the plan, what PiSSA and OLoRA take out of W among its tensors. */
+function hollowAdapter(plan: LoraPlan, backend: Backend): Adapter {
+  const tensor = (...shape: number[]): Tensor => keep(hollowTensor(shape, 'f32', backend));
+  return adapterFrom(plan, {
+    factors({ r, in: k, out, layer }) {
+      const pair = () => ({ A: tensor(r, k), B: tensor(out, r) });
+      return takesFromW(plan.config.init) && layer instanceof Linear ? { ...pair(), taken: pair() } : pair();
+    },
   });
 }
 

@@ -2,7 +2,7 @@
 import { BaxError, type Tensor } from '@bax/core';
 import { matrix, rowsOf, svdOfProduct, type Matrix, type Svd } from '../linalg/index.ts';
 import type { LoraBranch } from '../lora/branch.ts';
-import type { Adaptable } from '../lora/changed-rows.ts';
+import { type Adaptable, matrixValues } from '../lora/changed-rows.ts';
 import type { LoraModel } from '../lora/lora-model.ts';
 import { productOf } from '../lora/product.ts';
 import type { Module } from '../module.ts';
@@ -45,22 +45,14 @@ async function readBranch(layer: Adaptable, branch: LoraBranch): Promise<Adapter
     B,
     scale,
     delta: svdOfProduct(product.B, product.A),
-    weight: async () => rowsOf(await readMatrix(layer), start, B.rows),
+    weight: async () =>
+      rowsOf(matrix(layer.outFeatures, layer.inFeatures, await matrixValues(layer)), start, B.rows),
   };
 }
 
 async function read(t: Tensor): Promise<Matrix> {
   const [rows, columns] = t.shape as readonly [number, number];
   return matrix(rows, columns, await t.data());
-}
-
-/** The weight as [out, in]. */
-async function readMatrix({ matrix: view, weight }: Adaptable): Promise<Matrix> {
-  try {
-    return await read(view);
-  } finally {
-    if (view !== weight) view.dispose(); // a view would keep the weight's memory
-  }
 }
 
 /** `spectrum` of ΔW = (α/r) B A for every target, by path. */

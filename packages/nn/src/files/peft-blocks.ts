@@ -6,6 +6,7 @@
 import { BaxError } from '@bax/core';
 import { at, matrix, type Matrix, rowsOf, scaled } from '../linalg/index.ts';
 import type { LoraBranch } from '../lora/branch.ts';
+import { type Adaptable, matrixValues } from '../lora/changed-rows.ts';
 import { loraScale } from '../lora/config.ts';
 import { Linear } from '../layers/linear.ts';
 import type { Target } from '../lora/targets.ts';
@@ -55,16 +56,15 @@ export function toBlocks(
   }
   const { rslora, scale } = first!.branch;
   const plain = all.length === 1 && !first!.branch.slice && !first!.host.A0;
-  const twice = first!.host.A0 ? 2 : 1;
   return {
     r,
     // s r' or s √r', which for α/r is the sum of the branches' own α
-    alpha: rslora && !plain ? scale * Math.sqrt(r) : all.reduce((sum, { branch }) => sum + twice * branch.alpha, 0),
+    alpha: rslora && !plain ? scale * Math.sqrt(r) : all.reduce((sum, { branch, host }) => sum + (host.A0 ? 2 : 1) * branch.alpha, 0),
     A: stacked.map((s) => s.A).reduce(below),
     B: matrix(out, r, B),
     records: plain
       ? undefined
-      : all.map(({ branch: { slice, start, length, r, alpha } }) => ({ name: slice?.name ?? '', start, length, r, alpha, taken: twice === 2 })),
+      : all.map(({ branch: { slice, start, length, r, alpha }, host: { A0 } }) => ({ name: slice?.name ?? '', start, length, r, alpha, taken: A0 !== undefined })),
   };
 } // prettier-ignore
 
@@ -117,4 +117,26 @@ export function fromBlocks(path: string, own: readonly BranchRecord[], A: Matrix
       `loadAdapter: lora_B of ${path} is not zero outside of its slices; it was trained as a whole since. Remove the '${RECORD_KEY}' metadata to load it so`,
     );
   return branches;
+}
+
+/** ‖W‖ of each row [out]: DoRA's m where no branch changes it. */
+export async function rowLengths(layer: Adaptable): Promise<Float64Array> {
+  const [W, k] = [await matrixValues(layer), layer.inFeatures];
+  return Float64Array.from({ length: layer.outFeatures }, (_, i) => Math.hypot(...W.subarray(i * k, (i + 1) * k)));
+} // prettier-ignore
+
+/** @throws unless the rows outside of the branches have W's lengths in m, for which there is no place here. */
+export async function checkLengths(
+  path: string,
+  own: readonly BranchRecord[],
+  layer: Adaptable,
+  m: Float64Array,
+): Promise<void> {
+  const outside = (i: number): boolean => own.every(({ start, length }) => i < start || i >= start + length);
+  if (!m.some((_, i) => outside(i))) return;
+  const lengths = await rowLengths(layer);
+  if (m.some((v, i) => outside(i) && !(Math.abs(v - lengths[i]!) <= 2 ** -20 * lengths[i]!)))
+    throw new BaxError(
+      `loadAdapter: the magnitude of ${path} is not W's outside of its slices; it was trained as a whole since. Remove the '${RECORD_KEY}' metadata to load it so`,
+    );
 }

@@ -3,8 +3,9 @@ import { BaxError, fromHost, hostArray, keep, sameShape, type Tensor } from '@ba
 import { fingerprint } from '../fingerprint.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { matrix, type Matrix } from '../linalg/index.ts';
+import { wantBase } from '../lora/adapted.ts';
 import { type Adapter, adapterFrom } from '../lora/adapter.ts';
-import { withAdapter } from '../lora/attach.ts';
+import { withOwn } from '../lora/attach.ts';
 import type { BranchParts } from '../lora/branch.ts';
 import { loraScale, takesFromW } from '../lora/config.ts';
 import { parametersAt } from '../lora/full.ts';
@@ -14,7 +15,7 @@ import { type LoraPlanEntry, planOf } from '../lora/plan.ts';
 import { targetsOf } from '../lora/targets.ts';
 import type { Module } from '../module.ts';
 import { isJsonObject, parseJson } from './json.ts';
-import { fromBlocks, type HostBranch } from './peft-blocks.ts';
+import { checkLengths, fromBlocks, type HostBranch } from './peft-blocks.ts';
 import { checkFull, choose, layersOf, recordsOf } from './peft-check.ts';
 import { type PeftConfig, readPeftConfig } from './peft-config.ts';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, partName, readNames } from './peft-names.ts';
@@ -43,7 +44,7 @@ export interface LoadedAdapter<M extends Module> extends Omit<ReadAdapter, 'adap
 
 /**
  * Loads an adapter that PEFT or `saveAdapter` wrote and attaches it to `model`. All or nothing.
- * @throws if a file is missing, broken or replaced meanwhile, the configuration asks for maths that bax has not, a target
+ * @throws if the model has an adapter already, a file is missing, broken or replaced meanwhile, the configuration asks for maths that bax has not, a target
  * matches nothing, a tensor is missing, left over or misshaped, or the adapter was trained on another base; the message names it.
  */
 export async function loadAdapter<M extends Module>(
@@ -52,7 +53,7 @@ export async function loadAdapter<M extends Module>(
   options: ReadAdapterOptions = {},
 ): Promise<LoadedAdapter<M>> {
   const { adapter, ...found } = await readAdapter(model, folder, options);
-  return { lora: withAdapter(model, adapter), ...found };
+  return { lora: withOwn(model, adapter), ...found };
 }
 
 /** The adapter alone, for `add` and `swap` of a `LoraModel` whose base is `model`. @throws as `loadAdapter` does. */
@@ -61,6 +62,7 @@ export async function readAdapter(
   folder: Folder,
   options: ReadAdapterOptions = {},
 ): Promise<ReadAdapter> {
+  wantBase('loadAdapter', model);
   for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
     if (!(await folder.has(name)))
       throw new BaxError(`loadAdapter: ${folder.name} is not an adapter: it has no ${name}`);
@@ -138,6 +140,7 @@ async function readFile(
     changes ||= (embedding ? A : B).data.some((v) => v !== 0);
     const m = magnitude ? await read(partName(path, 'magnitude', embedding)) : undefined;
     const own = recordsOf(layer, config, record);
+    if (m && !anyBase) await checkLengths(path, own, layer.layer, m);
     fromBlocks(path, own, A, B).forEach((host, i) => {
       const { start, length, name } = own[i]!;
       parts.set(name === '' ? path : `${path}.${name}`, { host, magnitude: m?.slice(start, start + length) });

@@ -6,12 +6,13 @@ import { Embedding } from '../layers/embedding.ts';
 import { matrix, type Matrix } from '../linalg/index.ts';
 import type { Adapter } from '../lora/adapter.ts';
 import type { LoraBranch } from '../lora/branch.ts';
+import type { Adaptable } from '../lora/changed-rows.ts';
 import { takesFromW } from '../lora/config.ts';
 import { savedModules } from '../lora/full.ts';
 import type { LoraModel } from '../lora/lora-model.ts';
 import { matches, targetsOf } from '../lora/targets.ts';
 import type { Module } from '../module.ts';
-import { type HostBranch, type PeftModule, toBlocks } from './peft-blocks.ts';
+import { type HostBranch, type PeftModule, rowLengths, toBlocks } from './peft-blocks.ts';
 import { peftConfig } from './peft-config-write.ts';
 import { ADAPTER_WEIGHTS, fullName, partName } from './peft-names.ts';
 import { writePair } from './peft-pair.ts';
@@ -110,11 +111,9 @@ async function entriesOf(adapter: Adapter, base: Module, signal: AbortSignal | u
     if (branches.length === 0) continue;
     signal?.throwIfAborted();
     branches.sort((a, b) => a.start - b.start);
-    const { outFeatures, matrix: W } = layer as Embedding;
     const hosts = await Promise.all(branches.map(hostBranch));
-    const blocks = toBlocks(path, outFeatures, branches.map((branch, i) => ({ branch, host: hosts[i]! }))); // prettier-ignore
-    const magnitude = await magnitudeOf(path, branches, W);
-    if (W !== (layer as Embedding).weight) W.dispose(); // a view would hold the weight's memory
+    const blocks = toBlocks(path, (layer as Adaptable).outFeatures, branches.map((branch, i) => ({ branch, host: hosts[i]! }))); // prettier-ignore
+    const magnitude = await magnitudeOf(path, branches, layer as Adaptable);
     entries.push({ ...blocks, path, embedding: layer instanceof Embedding, magnitude });
   }
   return entries;
@@ -133,15 +132,11 @@ async function hostBranch(branch: LoraBranch): Promise<HostBranch> {
 async function magnitudeOf(
   path: string,
   branches: readonly LoraBranch[],
-  W: Tensor,
+  layer: Adaptable,
 ): Promise<Float64Array | undefined> {
   if (!branches[0]!.magnitude) return undefined;
-  const [out, k] = W.shape as [number, number];
-  const lengths = new Float64Array(out);
-  if (branches.reduce((n, b) => n + b.length, 0) < out) {
-    const values = await W.data();
-    lengths.forEach((_, i) => (lengths[i] = Math.hypot(...values.subarray(i * k, (i + 1) * k))));
-  }
+  const whole = branches.reduce((n, b) => n + b.length, 0) === layer.outFeatures;
+  const lengths = whole ? new Float64Array(layer.outFeatures) : await rowLengths(layer);
   for (const { magnitude, start } of branches)
     lengths.set(await valuesOf(path, magnitude!, 'magnitude'), start);
   return lengths;

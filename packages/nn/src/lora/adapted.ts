@@ -1,5 +1,7 @@
 /** What a linear layer and an embedding with adapters have in common. */
 import { add, BaxError, mul, replaceSlices, reshape, type Tensor, within } from '@bax/core';
+import { Embedding } from '../layers/embedding.ts';
+import { Linear } from '../layers/linear.ts';
 import { Module, type Context } from '../module.ts';
 import type { Adapter } from './adapter.ts';
 import type { LoraBranch } from './branch.ts';
@@ -118,6 +120,20 @@ export abstract class AdaptedLayer<Base extends Adaptable> extends Module {
       const active = all.filter(({ branch: b }) => b.start <= start && end <= b.start + b.length);
       return active.length > 0 ? [{ start, end, active }] : [];
     });
+  }
+}
+
+/** @throws unless adapters can be put beside the layers of the model: by its paths, of which a layer alone has none. */
+export function wantBase(by: string, model: Module): void {
+  for (const [path, module] of model.namedModules()) {
+    if (module instanceof AdaptedLayer)
+      throw new BaxError(
+        `${by}: ${path || 'the model'} has an adapter already; give the base, or the model that merge() makes`,
+      );
+    if (path === '' && (module instanceof Linear || module instanceof Embedding))
+      throw new BaxError(
+        `${by}: the model is a layer itself, and an adapter takes the place of a layer in a model; make it a property of a Module`,
+      );
   }
 }
 

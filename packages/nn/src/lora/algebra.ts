@@ -29,7 +29,8 @@ export interface Weighted {
  * Σ w ΔW as one adapter: for each target A' = [w₁ s₁ A₁; w₂ s₂ A₂; …] and B' = [B₁ | B₂ | …], so that ranks add up and s is 1;
  * of one adapter alone, w B and its own A and s. What the sum does is, but for rounding, what `activate` with these weights
  * does. Its tensors are new, and trainable. https://arxiv.org/abs/2106.09685 eq. 3 is linear in B A, and in neither factor.
- * @throws if there is none, a weight is not finite, or one is no sum: DoRA, or what is trained whole.
+ * @throws if there is none, a weight is not finite, one is no sum (DoRA, or what is trained whole), or they are not of one
+ * model.
  */
 export function sumAdapters(terms: readonly Weighted[]): Adapter {
   if (terms.length === 0) throw new BaxError('sumAdapters: there is no adapter to sum');
@@ -44,6 +45,7 @@ export function sumAdapters(terms: readonly Weighted[]): Adapter {
       const key = targetPath(placeIn(terms, branch));
       places.set(key, [...(places.get(key) ?? []), { branch, weight }]);
     }
+  for (const [path, all] of places) wantAlike(path, all);
   const [only] = terms;
   if (terms.length === 1 && [...only!.adapter.branches.values()].every((b) => !b.A0)) {
     const branches = [...places.values()].map(([one]) => multiple(one!));
@@ -78,26 +80,29 @@ export async function compressAdapter(
   if (!Number.isSafeInteger(r) || r < 1)
     throw new BaxError(`compressAdapter: r is ${r}; the rank is an integer from 1`);
   const errors: CompressionError[] = [];
-  const branches: LoraBranch[] = [];
+  const nearest: { branch: LoraBranch; A: Matrix; B: Matrix }[] = [];
   for (const [path, branch] of adapter.branches) {
     const { B, A } = await productOf(branch);
     const { U, S, V } = svdOfProduct(B, A);
     const rank = Math.min(r, S.length);
     const root = (i: number): number => Math.sqrt(S[i]!);
+    nearest.push({
+      branch,
+      A: matrix(rank, A.columns, (i, j) => root(i) * at(V, j, i)),
+      B: matrix(B.rows, rank, (i, j) => root(j) * at(U, i, j)),
+    });
+    const [lost, all] = [S.subarray(rank), S].map((s) => Math.hypot(...s));
+    errors.push({ path, r: rank, error: lost!, relative: all! > 0 ? lost! / all! : 0 });
+  }
+  const branches = nearest.map(({ branch, A, B }) => {
     const up = ({ rows, columns, data }: Matrix): Tensor => {
       const { dtype, backend } = branch.A;
       const values = hostArray(dtype, data.length);
       values.set(data);
       return keep(fromHost(values, [rows, columns], dtype, { backend }));
     };
-    const parts = {
-      A: up(matrix(rank, A.columns, (i, j) => root(i) * at(V, j, i))),
-      B: up(matrix(B.rows, rank, (i, j) => root(j) * at(U, i, j))),
-    };
-    branches.push(new LoraBranch(parts, { alpha: rank, place: branch.place }));
-    const [lost, all] = [S.subarray(rank), S].map((s) => Math.hypot(...s));
-    errors.push({ path, r: rank, error: lost!, relative: all! > 0 ? lost! / all! : 0 });
-  }
+    return new LoraBranch({ A: up(A), B: up(B) }, { alpha: A.rows, place: branch.place });
+  });
   return { adapter: adapterOf(branches), errors };
 }
 
@@ -108,6 +113,23 @@ function wantSummable(by: string, { config, full, branches }: Adapter): void {
     throw new BaxError(`${by}: an adapter trains ${path} whole, which is no product B A; merge it instead`);
   if (branches.size === 0) throw new BaxError(`${by}: an adapter has no branch`);
 } // prettier-ignore
+
+/** @throws unless branches that are to be added up are of one layer, as far as they show it. */
+function wantAlike(path: string, all: readonly { readonly branch: LoraBranch }[]): void {
+  const branches = all.map(({ branch }) => branch);
+  const first = branches.find(({ slice }) => !slice) ?? branches[0]!;
+  const fits = ({ A, slice, start, length }: LoraBranch): boolean => {
+    const alike = slice && !first.slice ? start + length <= first.length : start === first.start && length === first.length; // prettier-ignore
+    return alike && A.shape[1] === first.A.shape[1] && A.dtype === first.A.dtype && A.backend === first.A.backend;
+  }; // prettier-ignore
+  const show = ({ A, start, length }: LoraBranch): string =>
+    `${A.shape[1]} inputs and outputs ${start} to ${start + length}, ${A.dtype} on ${A.backend.name}`;
+  const other = branches.find((branch) => !fits(branch));
+  if (other)
+    throw new BaxError(
+      `sumAdapters: adapters of different models: at ${path} one has ${show(first)}, another ${show(other)}`,
+    );
+}
 
 const adapterOf = (branches: readonly LoraBranch[], rslora = false): Adapter => {
   const r = Math.max(...branches.map((b) => b.r));

@@ -1,5 +1,6 @@
 import type { Key, Tensor } from '@bax/core';
 import type { Module } from '../module.ts';
+import { wantBase } from './adapted.ts';
 import { type Adapter, adapterFrom, createAdapter } from './adapter.ts';
 import { LoraModel } from './lora-model.ts';
 import { checkPlan, type LoraPlan, type LoraPlanEntry } from './plan.ts';
@@ -12,6 +13,16 @@ export function withAdapter<M extends Module>(model: M, adapter: Adapter, name =
   return lora;
 }
 
+/** The same with an adapter that nobody else has: where the model does not take it, it is freed. */
+export function withOwn<M extends Module>(model: M, adapter: Adapter): LoraModel<M> {
+  try {
+    return withAdapter(model, adapter);
+  } catch (error) {
+    adapter.dispose();
+    throw error;
+  }
+}
+
 /**
  * Attaches a new adapter: A random from `key`, another stream for each target, B zero, or as the plan's `init` says.
  * @throws if the plan was made for another model, or the model has an adapter already.
@@ -21,11 +32,9 @@ export async function attachLora<M extends Module>(
   plan: LoraPlan,
   { key }: { readonly key: Key },
 ): Promise<LoraModel<M>> {
-  const lora = new LoraModel(model);
+  wantBase('attachLora', model);
   checkPlan(model, plan);
-  lora.add('default', await createAdapter(plan, { key }));
-  lora.activate('default');
-  return lora;
+  return withOwn(model, await createAdapter(plan, { key }));
 }
 
 /** Makes A or B of a target. */
@@ -35,9 +44,9 @@ export type FactorSource = (
   shape: readonly [number, number],
 ) => Tensor;
 
-/** Attaches an adapter whose factors come from `get`: from another program, or from a test. */
+/** Attaches an adapter whose factors come from `get`: from another program, or from a test. If it is refused, they are freed. */
 export function attachFactors<M extends Module>(model: M, plan: LoraPlan, get: FactorSource): LoraModel<M> {
-  const lora = new LoraModel(model);
+  wantBase('attachLora', model);
   checkPlan(model, plan);
   const made: Tensor[] = [];
   const own = (t: Tensor): Tensor => {
@@ -51,11 +60,9 @@ export function attachFactors<M extends Module>(model: M, plan: LoraPlan, get: F
         B: own(get(entry, 'B', [entry.out, entry.r])),
       }),
     });
-    lora.add('default', adapter);
+    return withOwn(model, adapter);
   } catch (error) {
     for (const t of made) t.dispose();
     throw error;
   }
-  lora.activate('default');
-  return lora;
 }

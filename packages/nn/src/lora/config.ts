@@ -12,7 +12,7 @@ export type LoraInit =
   | 'pissa'
   /** The first r columns of W = Q R, taken out of W. https://arxiv.org/abs/2406.01775 */
   | 'olora';
-export const LORA_INITS: readonly LoraInit[] = ['kaiming', 'gaussian', 'orthogonal', 'pissa', 'olora'];
+const LORA_INITS: readonly LoraInit[] = ['kaiming', 'gaussian', 'orthogonal', 'pissa', 'olora'];
 
 export type LoraPattern = string | RegExp;
 
@@ -58,28 +58,32 @@ export interface LoraConfig {
 export const loraScale = (alpha: number, r: number, rslora = false): number =>
   alpha / (rslora ? Math.sqrt(r) : r);
 
-/** Fills in the defaults. @throws if a field is out of its range, or two do not go together. */
+const DEFAULTS: Required<LoraConfig> = {
+  r: 8,
+  alpha: 16,
+  rankPattern: {},
+  alphaPattern: {},
+  targets: 'all-linear',
+  exclude: [],
+  layersToTransform: [],
+  rslora: false,
+  dora: false,
+  freezeA: false,
+  dropout: 0,
+  init: 'kaiming',
+  bias: 'none',
+  modulesToSave: [],
+};
+
+/** Fills in the defaults. @throws if a field is unknown or out of its range. */
 export function loraConfig(given: LoraConfig): Required<LoraConfig> {
-  const config: Required<LoraConfig> = {
-    r: 8,
-    alpha: 16,
-    rankPattern: {},
-    alphaPattern: {},
-    targets: 'all-linear',
-    exclude: [],
-    layersToTransform: [],
-    rslora: false,
-    dora: false,
-    freezeA: false,
-    dropout: 0,
-    init: 'kaiming',
-    bias: 'none',
-    modulesToSave: [],
-    ...given,
-  };
+  const config: Required<LoraConfig> = { ...DEFAULTS, ...given };
   const bad = (message: string): never => {
     throw new BaxError(`lora: ${message}`);
   };
+  const unknown = Object.keys(given).find((name) => !Object.hasOwn(DEFAULTS, name));
+  if (unknown !== undefined)
+    bad(`there is no option '${unknown}'; there are ${Object.keys(DEFAULTS).join(', ')}`);
   for (const [where, r] of [['r', config.r], ...Object.entries(config.rankPattern)] as const)
     if (!Number.isSafeInteger(r) || r < 1)
       bad(`${where === 'r' ? 'r' : `rankPattern: '${where}'`} is ${r}; the rank is an integer from 1`);

@@ -24,8 +24,9 @@ export class LoraLinear extends AdaptedLayer<Linear> implements Projection {
   }
 
   /**
-   * f ∘ (V x) + b with V = W + s B A. Where dropout acts it is f ∘ (V z) + (W x − W z) + b, as PEFT has it. W x is one product
-   * for all slices, as in the base, so that where f is 1 and B zero its bits are the base's.
+   * f ∘ (V x) + b with V = R + s B A, where R is W, less what PiSSA and OLoRA took out of it. Where dropout acts it is
+   * f ∘ (V z) + (R x − R z) + b, as PEFT has it. W x is one product for all slices, as in the base, so that where f is 1 and
+   * B zero its bits are the base's.
    */
   protected withDora(x: Tensor, active: readonly Active[], context: Context): Tensor {
     const { matrix, bias } = this.base;
@@ -35,13 +36,15 @@ export class LoraLinear extends AdaptedLayer<Linear> implements Projection {
       matrix,
       undefined,
       branches.flatMap(({ terms }) => terms),
-    ); // W x + s B (A z)
-    const changes = branches.map(({ one, terms: [own] }) => {
+    ); // R x + s B (A z)
+    const changes = branches.map(({ one, terms: [own, ...taken] }) => {
       const { start, length } = one.branch;
       const change = (part: Tensor): Tensor => {
         const [f, { z }] = [this.factor(one), own!];
         if (z === x) return mul(part, f); // [..., length]
-        const lost = linear(sub(x, z), slice(matrix, 0, start, start + length)); // what dropout kept from W
+        const d = sub(x, z); // what dropout kept from R
+        const rows = slice(matrix, 0, start, start + length);
+        const lost = loraLinear(d, rows, undefined, taken.map((term) => ({ ...term, z: d, start: 0 }))); // prettier-ignore
         return add(mul(part, f), mul(lost, sub(1, f)));
       };
       return { start, length, change };

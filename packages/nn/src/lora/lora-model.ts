@@ -1,8 +1,8 @@
-import { BaxError, showShape, type Tensor } from '@bax/core';
+import { BaxError, sameShape, type Shape, showShape, type Tensor } from '@bax/core';
 import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import { type Module, put, transform } from '../module.ts';
-import { AdaptedLayer, type AdapterState } from './adapted.ts';
+import { type AdapterState, wantBase } from './adapted.ts';
 import type { Adapter } from './adapter.ts';
 import { checkActive } from './check-active.ts';
 import type { Adaptable } from './changed-rows.ts';
@@ -25,13 +25,9 @@ export class LoraModel<M extends Module> {
   #replaced = new Set<string>();
   readonly #state: AdapterState = { enabled: true, active: new Map(), adapters: new Map() };
 
-  /** @throws if the model has adapters already. */
+  /** @throws if the model has adapters already, or is no more than a layer. */
   constructor(base: M) {
-    for (const [path, module] of base.namedModules())
-      if (module instanceof AdaptedLayer)
-        throw new BaxError(
-          `attachLora: ${path} has an adapter already; give the base, or the model that merge() makes`,
-        );
+    wantBase('attachLora', base);
     this.base = base;
     this.model = transform(base, {});
   }
@@ -121,7 +117,8 @@ export class LoraModel<M extends Module> {
   /**
    * Activates these adapters and no others: a name, some names, or names with weights, `{ poet: 0.5, pirate: -1 }`. The
    * model then computes W + Σ w s B A. An empty list gives the base.
-   * @throws if there is none of a name, a weight is not finite, or some cannot act together; then nothing was changed.
+   * @throws if there is none of a name, one is named twice, a weight is not finite, or some cannot act together; then
+   * nothing was changed.
    */
   activate(which: string | readonly string[] | Readonly<Record<string, number>>): void {
     const weights: readonly (readonly [string, number])[] =
@@ -130,7 +127,13 @@ export class LoraModel<M extends Module> {
         : Array.isArray(which)
           ? (which as readonly string[]).map((name) => [name, 1] as const)
           : Object.entries(which as Readonly<Record<string, number>>);
-    this.#set(this.adapters, new Map(weights));
+    const active = new Map(weights);
+    const twice = weights.find(([name], i) => weights.findIndex(([other]) => other === name) < i);
+    if (twice)
+      throw new BaxError(
+        `activate: '${twice[0]}' is named twice; for twice its change give it that weight: { '${twice[0]}': 2 }`,
+      );
+    this.#set(this.adapters, active);
   }
 
   /** Sets the weight of an active adapter: 0 none, 1 as trained. Kept when merging; not saved. @throws as `activate` does. */
@@ -210,6 +213,8 @@ function adaptedLayer(
 }
 type LoraBranches = ConstructorParameters<typeof LoraLinear>[1];
 
+const kindOf = ({ dtype, backend }: Tensor): string => `${dtype} on ${backend.name}`;
+
 /** @throws if a branch or a parameter has no place in the base. */
 function checkFits(by: string, name: string, adapter: Adapter, base: Module): void {
   const bad = (why: string): never => {
@@ -222,21 +227,31 @@ function checkFits(by: string, name: string, adapter: Adapter, base: Module): vo
     if (!(layer instanceof Linear || layer instanceof Embedding))
       return bad(`it has no linear layer or embedding at ${modulePath}`);
     const { inFeatures, outFeatures, weight } = layer;
-    if (branch.A.shape[1] !== inFeatures || branch.start + branch.length > outFeatures)
+    if (branch.A.shape[1] !== inFeatures || branch.start + (branch.slice?.length ?? 0) > outFeatures)
       bad(
         `A ${showShape(branch.A.shape)} and B ${showShape(branch.B.shape)} of ${branch.target} are for another W than [${outFeatures}, ${inFeatures}]`,
       );
-    for (const [, t] of branch.tensors())
-      if (t.dtype !== weight.dtype || t.backend !== weight.backend)
+    const out = branch.slice?.length ?? outFeatures;
+    const [A, B] = [[branch.r, inFeatures], [out, branch.r]]; // prettier-ignore
+    const shapes: Readonly<Record<string, Shape>> = { A, B, magnitude: [out], A0: A, B0: B };
+    for (const [part, t] of branch.tensors()) {
+      if (!sameShape(t.shape, shapes[part]!))
         bad(
-          `${branch.target} is ${t.dtype} on ${t.backend.name}, and the layer ${weight.dtype} on ${weight.backend.name}`,
+          `${part} of ${branch.target} is ${showShape(t.shape)}, and its place asks for ${showShape(shapes[part]!)}`,
         );
+      if (t.dtype !== weight.dtype || t.backend !== weight.backend)
+        bad(`${branch.target} is ${kindOf(t)}, and the layer ${kindOf(weight)}`);
+    }
   }
   const own = new Map(parametersAt(base));
-  for (const [path, { shape }] of adapter.full) {
-    const found = own.get(path)?.shape;
-    if (!found || found.join() !== shape.join())
-      bad(`its ${path} is ${showShape(shape)}, and the model's ${found ? showShape(found) : 'is not there'}`);
+  for (const [path, t] of adapter.full) {
+    const found = own.get(path);
+    if (!found || !sameShape(found.shape, t.shape))
+      return bad(
+        `its ${path} is ${showShape(t.shape)}, and the model's ${found ? showShape(found.shape) : 'is not there'}`,
+      );
+    if (t.dtype !== found.dtype || t.backend !== found.backend)
+      bad(`its ${path} is ${kindOf(t)}, and the model's ${kindOf(found)}`);
   }
   if (adapter.branches.size + adapter.full.size === 0)
     bad(`it is empty; the model has ${listOf([...modules.keys()].filter(Boolean))}`);

@@ -1,6 +1,6 @@
 /** How exact a merge is: every component of every merged weight against f64 on the host. */
-import { BaxError, type Tensor } from '@bax/core';
-import type { Active, Adaptable } from './changed-rows.ts';
+import { BaxError } from '@bax/core';
+import { type Active, type Adaptable, matrixValues } from './changed-rows.ts';
 import type { LoraEmbedding } from './lora-embedding.ts';
 import type { LoraLinear } from './lora-linear.ts';
 
@@ -42,7 +42,7 @@ export async function measure(
   layer: LoraLinear | LoraEmbedding,
   merged: Adaptable,
 ): Promise<MergedLayer> {
-  const [W, M] = await Promise.all([matrixOf(layer.base), matrixOf(merged)]);
+  const [W, M] = await Promise.all([matrixValues(layer.base), matrixValues(merged)]);
   const k = layer.inFeatures;
   // In f64 the reference rounds as much as what it measures.
   const u = merged.weight.dtype === 'f64' ? 2 ** -52 : merged.weight.backend.info.roundoff;
@@ -128,16 +128,6 @@ function doraRow({ exact, off }: Row, m: number, u: number): Row {
 
 const magnitudes = async (active: readonly Active[]): Promise<ArrayLike<number> | undefined> =>
   active[0]?.branch.magnitude?.data();
-
-/** The weight as [out, in] on the host. */
-async function matrixOf(layer: Adaptable): Promise<Float32Array | Float64Array> {
-  const matrix: Tensor = layer.matrix;
-  try {
-    return (await matrix.data()) as Float32Array | Float64Array;
-  } finally {
-    if (matrix !== layer.weight) matrix.dispose(); // a view would keep the weight's memory
-  }
-}
 
 export function reportOf(layers: readonly MergedLayer[]): MergeReport {
   if (layers.length === 0) return { layers, worst: { path: '', error: 0, bound: 0, ratio: 0 }, toString: () => 'no weight merged' }; // prettier-ignore

@@ -36,18 +36,19 @@ export interface MergeOptions {
 /**
  * Replaces every layer that an active adapter changes by a plain one with W + Σ w s B A, and puts copies of what they train
  * whole in the place of the base's.
- * @throws if no adapter is active, a tied weight would change, or a result is not finite (or too large for the storage).
+ * @throws if no adapter is active, a tied weight would change, a result is not finite (or too large for the storage), or the
+ * adapters are changed before it resolves.
  */
 export async function mergeLora<M extends Module>(
   lora: LoraModel<M>,
   { untie = false, storage = 'f32' }: MergeOptions = {},
 ): Promise<Merged<M>> {
-  const { model: adapted, base } = lora;
+  const { model: adapted, base, active, adapters } = lora;
   if (!['f32', 'f16', 'bf16'].includes(storage))
     throw new BaxError(`merge: storage is '${String(storage)}'; choose f32, f16 or bf16`);
   if (!lora.enabled)
     throw new BaxError('merge: the adapter is disabled, so merging would give the base; call enable() first');
-  if (lora.active.size === 0)
+  if (active.size === 0)
     throw new BaxError('merge: no adapter is active, so merging would give the base; call activate() first');
   const layers = new Map([...lora.layers].filter(([, layer]) => layer.active().length > 0));
   const untied = Object.entries(adapted.tied).filter((pair) =>
@@ -57,7 +58,7 @@ export async function mergeLora<M extends Module>(
     throw new BaxError(
       `merge: ${untied[0]![0]} is tied to ${untied[0]![1]}; merging would change both. Pass { untie: true } to give the head a weight of its own`,
     );
-  const whole = new Set([...lora.active.keys()].flatMap((name) => [...lora.adapter(name).full.values()]));
+  const whole = new Set([...active.keys()].flatMap((name) => [...lora.adapter(name).full.values()]));
   const made: Tensor[] = [];
   const dispose = (): void => {
     for (const t of made) t.dispose();
@@ -84,6 +85,8 @@ export async function mergeLora<M extends Module>(
       merged.set(path, plain);
     }
     for (const [path, layer] of layers) reports.push(await measure(path, layer, merged.get(path)!));
+    if (lora.active !== active || lora.adapters !== adapters || !lora.enabled)
+      throw new BaxError('merge: the adapters were changed while it ran; await it before you change them. Nothing was merged'); // prettier-ignore
     const plain = new Map(
       [...lora.layers].map(([path, { base: inactive }]) => [
         path,

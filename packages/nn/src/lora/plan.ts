@@ -2,7 +2,7 @@ import { BaxError, bytesOf, showShape, type Tensor } from '@bax/core';
 import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import type { Module } from '../module.ts';
-import { AdaptedLayer } from './adapted.ts';
+import { wantBase } from './adapted.ts';
 import { loraConfig, loraScale, takesFromW, type LoraConfig } from './config.ts';
 import { fullyTrained } from './full.ts';
 import { resolveTargets, listOf, type Target } from './targets.ts';
@@ -37,14 +37,11 @@ export interface LoraPlan {
 
 /**
  * A dry run: which layers get an adapter, of what shape and size. Changes nothing.
- * @throws if a pattern matches nothing, r exceeds min(in, out) of a target, or the model has an adapter already.
+ * @throws if a pattern matches nothing, r exceeds min(in, out) of a target, or the model has an adapter already or is no
+ * more than a layer.
  */
 export function planLora(model: Module, given: LoraConfig = {}): LoraPlan {
-  for (const [path, module] of model.namedModules())
-    if (module instanceof AdaptedLayer)
-      throw new BaxError(
-        `planLora: ${path} has an adapter already; give the base, or the model that merge() makes`,
-      );
+  wantBase('planLora', model);
   const config = loraConfig(given);
   const targets = resolveTargets(model, config);
   const ranks = patternsOf('rankPattern', config.rankPattern, targets);

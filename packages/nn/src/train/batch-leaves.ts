@@ -1,15 +1,17 @@
 /** What a micro-batch holds: tensors, and values that are not, inside of arrays, maps and plain objects. */
 import { BaxError, isTensor, type Tensor } from '@bax/core';
 
-/** A tensor, or a value that is none with the name under which it lies. */
-export type Leaf = Tensor | readonly [name: string, value: unknown];
+/** A tensor or another value, and the name under which it lies. */
+export interface Leaf {
+  readonly name: string;
+  readonly value: unknown;
+}
 
 const isPlain = (x: object): boolean => [Object.prototype, null].includes(Object.getPrototypeOf(x));
 
 /** All leaves but `validTokens`, in their order. */
 export function leavesOf(value: unknown, name = ''): Leaf[] {
-  if (isTensor(value)) return [value];
-  if (typeof value === 'object' && value !== null) {
+  if (typeof value === 'object' && value !== null && !isTensor(value)) {
     if (Array.isArray(value)) return value.flatMap((part, i) => leavesOf(part, `${name}[${i}]`));
     if (value instanceof Map) return [...value].flatMap(([key, part]) => leavesOf(part, `${name}.${key}`));
     if (isPlain(value))
@@ -17,21 +19,24 @@ export function leavesOf(value: unknown, name = ''): Leaf[] {
         key === 'validTokens' && name === '' ? [] : leavesOf(part, `${name}.${key}`),
       );
   }
-  return [[name, value]];
+  return [{ name, value }];
 }
 
-/** Whether tensors agree in shape and dtype, and all else is the same. */
+/** The tensors among the leaves. */
+export const tensorsIn = (leaves: readonly Leaf[]): Tensor[] =>
+  leaves.map(({ value }) => value).filter(isTensor);
+
+/** Whether the same lies under the same names, but for the elements of tensors. */
 export const sameLeaves = (a: readonly Leaf[], b: readonly Leaf[]): boolean =>
   a.length === b.length &&
-  a.every((one, i) => {
-    const other = b[i]!;
-    if (isTensor(one) !== isTensor(other)) return false;
-    if (isTensor(one) && isTensor(other))
-      return one.dtype === other.dtype && one.shape.join() === other.shape.join();
-    const [[name, value], [otherName, otherValue]] = [one, other] as [[string, unknown], [string, unknown]];
+  a.every(({ name, value: one }, i) => {
+    const { name: otherName, value: other } = b[i]!;
+    if (name !== otherName) return false;
+    if (isTensor(one))
+      return isTensor(other) && one.dtype === other.dtype && one.shape.join() === other.shape.join();
     // What is inside of an object may have changed: only plain values are compared.
-    const plain = typeof value !== 'object' && typeof value !== 'function';
-    return name === otherName && (plain || value === null) && Object.is(value, otherValue);
+    const plain = typeof one !== 'object' && typeof one !== 'function';
+    return (plain || one === null) && Object.is(one, other);
   });
 
 /** The same with each tensor replaced. */

@@ -1,6 +1,6 @@
 /** Steps of train on a backend that can record: those whose batches are alike are recorded once and made again. */
-import { assign, copy, isTensor, type Key, keep, noGrad, record, type Replay, scope, type Tensor, tensor } from '@bax/core'; // prettier-ignore
-import { changing, type Leaf, leavesOf, sameLeaves, withTensors } from './batch-leaves.ts';
+import { assign, copy, type Key, keep, noGrad, record, type Replay, scope, type Tensor, tensor } from '@bax/core'; // prettier-ignore
+import { changing, type Leaf, leavesOf, sameLeaves, tensorsIn, withTensors } from './batch-leaves.ts';
 import { draw, END, lossAndGrads, type Steps } from './step.ts';
 import type { TrainBatch, TrainOptions } from './options.ts';
 
@@ -58,7 +58,7 @@ export function recordedSteps<B extends TrainBatch>(options: TrainOptions<B>): S
         const found = known.find((one) => one.keys.length === drawn.length && sameLeaves(one.leaves, leaves));
         if (found) {
           const given = drawn.flatMap(({ batch, weight }) => [
-            ...leavesOf(batch).filter(isTensor),
+            ...tensorsIn(leavesOf(batch)),
             tensor(weight, { backend }),
           ]);
           given.forEach((t, i) => assign(found.inputs[i]!, t));

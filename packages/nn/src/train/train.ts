@@ -1,5 +1,6 @@
 import { BaxError } from '@bax/core';
 import { breather } from '../breath.ts';
+import type { Optimizer } from '../optim/optimizer.ts';
 import { openCheckpoints } from './checkpoints.ts';
 import type { TrainBatch, TrainEvent, TrainOptions, TrainResult } from './options.ts';
 import { recordedSteps } from './recorded.ts';
@@ -11,7 +12,7 @@ import { eagerSteps } from './step.ts';
  * batch, within rounding. The loss and ‖g‖ are waited for before the parameters are changed; everything that
  * a step makes is freed.
  *
- * With `checkpoints` it survives: called again after whatever stopped it (an error, a kill, a closed tab), in the same
+ * With `checkpoints` it survives, from the first of them on: called again after whatever stopped it (an error, a kill, a closed tab), in the same
  * process or another, it goes on from the newest checkpoint and ends with the bits of a run that was never stopped. A
  * checkpoint holds the parameters, the optimiser's state, losses and learning rates; the batches, the random keys and
  * the schedule are functions of the step (and of the seed), which must give again what they gave. One that is torn or
@@ -20,7 +21,8 @@ import { eagerSteps } from './step.ts';
  * Rejects with a `BaxError` if a loss or a gradient norm is NaN or infinite: it names the step, no part of
  * which was applied. Also if the options do not fit together, a micro-batch has no count of its tokens, none of a
  * step's tokens is valid, or the newest checkpoint is of another run (another optimiser, seed, clip, accumulation,
- * learning rate of a step made, or other settings or parameters): it names what differs, and nothing was changed.
+ * learning rate of a step made, or other settings or parameters): it names what differs, and nothing was changed. Also if
+ * a run was stopped before its first checkpoint, and its parameters are given again as its steps left them.
  */
 export async function train<B extends TrainBatch>(options: TrainOptions<B>): Promise<TrainResult> {
   const { optimizer, schedule = () => optimizer.lr, signal, onStep, steps, startStep = 0 } = options;
@@ -28,12 +30,14 @@ export async function train<B extends TrainBatch>(options: TrainOptions<B>): Pro
   const began = performance.now();
   const checkpoints = options.checkpoints && (await openCheckpoints(options, options.checkpoints));
   const { found } = checkpoints ?? {};
+  if (checkpoints && !found) begin(optimizer);
   const [losses, rates] = [[...(found?.losses ?? [])], [...(found?.rates ?? [])]];
   const seconds = (): number => (found?.seconds ?? 0) + (performance.now() - began) / 1000;
   let saved = losses.length;
   const save = async (): Promise<void> => {
     await checkpoints?.save({ losses, rates, seconds: seconds() });
     saved = losses.length;
+    unsaved.delete(optimizer);
   };
 
   const { backend } = optimizer.params[0]!;
@@ -67,6 +71,20 @@ export async function train<B extends TrainBatch>(options: TrainOptions<B>): Pro
     computed.dispose();
   }
   return { steps: step, aborted: step < steps, losses, seconds: seconds() };
+}
+
+/** The optimisers of runs that have no checkpoint yet, and the steps that each had made before its run began. */
+const unsaved = new WeakMap<Optimizer, number>();
+
+/** @throws if the optimiser, and so its parameters, are in the midst of a run of which nothing was saved. */
+function begin(optimizer: Optimizer): void {
+  const { stepCount } = optimizer;
+  const lost = stepCount - (unsaved.get(optimizer) ?? stepCount);
+  if (lost > 0)
+    throw new BaxError(
+      `train: no checkpoint is there to go on from, and ${lost} steps of the run that was stopped are in the parameters; begin with a new model and a new optimizer`,
+    );
+  unsaved.set(optimizer, stepCount);
 }
 
 function checkOptions<B extends TrainBatch>(options: TrainOptions<B>): void {
