@@ -59,6 +59,7 @@ describe('lanczos', () => {
     ['of pairs', spectrum(60, (i) => 0.8 ** (i >> 1)), [1, 2, 5, 8]],
     ['whose first is a pair', spectrum(60, (i) => 0.95 ** Math.max(1, i)), [1, 2, 6]],
     ['whose r-th equals those behind it', spectrum(60, (i) => (i < 3 ? 3 - i / 4 : 2)), [3, 4, 5]],
+    ['that is nearly flat but for a pair', spectrum(60, (i) => 1 - (i === 6 ? 5 : i) / 100), [6, 7, 8]],
     ['with a triple far behind', spectrum(60, (i) => 1 / Math.max(1, i < 9 && i > 5 ? 6 : i)), [6, 7, 8, 9]],
     ['of pairs that differ by rounding', spectrum(60, (i) => 0.8 ** (i >> 1) - (i % 2) * 1e-15), [3, 4]],
     ['of pairs that differ by a little', spectrum(60, (i) => 0.8 ** (i >> 1) - (i % 2) * 1e-11), [3, 4]],
@@ -69,6 +70,12 @@ describe('lanczos', () => {
       expectLeading(lanczos(m, r), m, r, values);
       expectLeading(lanczos(turned(m), r), turned(m), r, values);
     }
+  });
+
+  it('of a pair among many that are nearly as large: it takes time to see that one was missed', () => {
+    const values = spectrum(150, (i) => (i < 2 ? 1 : i === 2 ? 0.995 : 0.985 * (1 - (i - 3) / 147)));
+    const m = withSpectrum(160, 150, values);
+    for (const r of [1, 2, 3]) expectLeading(lanczos(m, r), m, r, values);
   });
 
   it('of two, three or four times the same block: each run from one start sees each value once', () => {

@@ -82,10 +82,9 @@ function run(rows: Columns, r: number, known: readonly Right[], seed: Key): read
     next = addCombined(new Float64Array(n), rows, u);
     beta = orthogonalise(next, [...others, ...V]);
     top = Math.max(top, alpha, beta);
-    const ended = Math.min(alpha, beta) <= TOLERANCE * top; // M maps what was found to itself
-    if (!ended && V.length < check) continue;
+    if (V.length < check && Math.min(alpha, beta) > TOLERANCE * top) continue; // else M maps what was found to itself
     check = V.length + 8 + (V.length >> 4);
-    const right = settled(entries, r, ended ? 0 : beta, top, floor, n);
+    const right = settled(entries, r, beta, top, floor, n);
     if (right) return right.map(({ value, vector }) => ({ value, vector: addCombined(new Float64Array(n), V, vector) })); // prettier-ignore
   }
   return [];
