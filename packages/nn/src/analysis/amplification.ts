@@ -1,9 +1,9 @@
 /** How much of what a weight does little an adapter makes much. LoRA §7.3, table 7; appendix H.4. */
 import { BaxError, foldIn, key as keyOf, normals, type Key } from '@bax/core';
 import {
-  firstColumns, frobenius, matrix, qr, singularValues, svd, times, turned, type Matrix, type Svd,
+  firstColumns, frobenius, matrix, qr, times, truncatedSvd, turned, type Matrix, type Svd,
 } from '../linalg/index.ts'; // prettier-ignore
-import { determined } from './similarity.ts';
+import { countOf, determined, leading } from './similarity.ts';
 
 export interface AmplificationOptions {
   /** α/r, as far as ΔW has it in it. Default 1. */
@@ -48,16 +48,18 @@ export function amplification(
   r: number,
   { scale = 1, key = keyOf(0) }: AmplificationOptions = {},
 ): Amplification {
-  const found = 'S' in delta ? delta : svd(delta);
-  const { U, S, V } = found;
   const [d, k] = [W.rows, W.columns];
-  if (U.rows !== d || V.rows !== k)
-    throw new BaxError(`amplification: W is [${d}, ${k}] and ΔW [${U.rows}, ${V.rows}]; they must be alike`);
-  if (!Number.isSafeInteger(r) || r < 1 || r > S.length)
-    throw new BaxError(`amplification: r is ${r}; it counts ΔW's directions, of which there are ${S.length}`);
+  const [rows, columns] = 'S' in delta ? [delta.U.rows, delta.V.rows] : [delta.rows, delta.columns];
+  if (rows !== d || columns !== k)
+    throw new BaxError(`amplification: W is [${d}, ${k}] and ΔW [${rows}, ${columns}]; they must be alike`);
+  const most = countOf(delta);
+  if (!Number.isSafeInteger(r) || r < 1 || r > most)
+    throw new BaxError(`amplification: r is ${r}; it counts ΔW's directions, of which there are ${most}`);
   if (!(Math.abs(scale) > 0 && Math.abs(scale) < Infinity))
     throw new BaxError(`amplification: scale is ${scale}; it must be a finite number other than 0`);
-  const [weightNorm, deltaNorm] = [frobenius(W), Math.hypot(...S)];
+  const found = leading(delta, r);
+  const { U, V } = found;
+  const [weightNorm, deltaNorm] = [frobenius(W), 'S' in delta ? Math.hypot(...delta.S) : frobenius(delta)];
   const ofDelta = determined(found, r) ? projection(W, firstColumns(U, r), firstColumns(V, r)) : undefined;
   const table: Omit<Amplification, 'toString'> = {
     r,
@@ -66,7 +68,7 @@ export function amplification(
     deltaUnscaled: deltaNorm / Math.abs(scale),
     projected: {
       ofDelta,
-      ofWeight: Math.hypot(...singularValues(W).subarray(0, r)),
+      ofWeight: Math.hypot(...truncatedSvd(W, r).S),
       random: projection(W, randomDirections(d, r, foldIn(key, 0)), randomDirections(k, r, foldIn(key, 1))),
       randomExpected: randomProjection(weightNorm, r, d, k),
     },

@@ -1,6 +1,6 @@
 /** How much of one adapter's directions another one shares. LoRA §7.2, equation 4 and figures 3 and 4; appendix G. */
 import { BaxError } from '@bax/core';
-import { svd, times, turned, type Matrix, type Svd } from '../linalg/index.ts';
+import { svd, times, truncatedSvd, turned, type Matrix, type Svd } from '../linalg/index.ts';
 
 export interface DirectionOptions {
   /** The relative error of each entry. Default 2^-52, f64's; give f32's for matrices that were computed in f32. */
@@ -20,6 +20,12 @@ export interface SimilarityGrid {
 }
 
 const asSvd = (m: Matrix | Svd): Svd => ('S' in m ? m : svd(m));
+
+/** How many singular values there are. */
+export const countOf = (m: Matrix | Svd): number => ('S' in m ? m.S.length : Math.min(m.rows, m.columns));
+/** As much of the SVD as the top i directions need: with σ_{i+1}, which says whether they are determined. */
+export const leading = (m: Matrix | Svd, i: number): Svd =>
+  'S' in m ? m : truncatedSvd(m, Math.min(i + 1, countOf(m)));
 
 /**
  * Whether the i largest singular values stand out: σ_i > σ_{i+1} by more than rounding. Else (a zero or rank-deficient
@@ -74,15 +80,14 @@ export function subspaceSimilarity(
   j: number,
   options: DirectionOptions = {},
 ): number | undefined {
-  const { values } = similarityGrid(A, B, options);
   for (const [name, n, most] of [
-    ['i', i, values.length],
-    ['j', j, values[0]?.length ?? 0],
+    ['i', i, countOf(A)],
+    ['j', j, countOf(B)],
   ] as const)
     // prettier-ignore
     if (!Number.isSafeInteger(n) || n < 1 || n > most)
       throw new BaxError(`subspaceSimilarity: ${name} is ${n}; it counts directions, of which there are ${most}`);
-  return values[i - 1]![j - 1];
+  return similarityGrid(leading(A, i), leading(B, j), options).values[i - 1]![j - 1];
 }
 
 /**

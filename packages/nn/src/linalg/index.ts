@@ -16,3 +16,4 @@ export {
 export { qr, type Qr } from './qr.ts';
 export { rankOf, singularValues } from './singular-values.ts';
 export { lowRank, svd, svdOfProduct, type Svd } from './svd.ts';
+export { truncatedSvd } from './truncated-svd.ts';

@@ -24,7 +24,10 @@ export const fromColumns = (columns: Columns, rows: number): Matrix =>
 
 /** Σ a b from index `start` on, in four sums, so that one addition need not wait for the last. */
 export function dot(a: Float64Array, b: Float64Array, start = 0): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
   let i = start;
   for (; i + 3 < a.length; i += 4) {
     s0 += a[i]! * b[i]!;

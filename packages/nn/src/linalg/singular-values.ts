@@ -2,6 +2,7 @@
  * Singular values alone, in a tenth of the time of `svd`: reflections from both sides leave two diagonals, on which values
  * are counted and so found by bisection. Golub and Van Loan, Matrix Computations, §5.4.8 and §8.4.1.
  */
+import { boundOf, valueOf } from './bidiagonal.ts';
 import { scaled, turned, type Matrix } from './matrix.ts';
 import { columnsOf, factor, reflect, reflectionOf, unitOf } from './qr.ts';
 
@@ -32,20 +33,6 @@ function bidiagonal(R: Matrix): Float64Array {
 }
 
 /**
- * How many singular values exceed x ≥ 0. ±σ are the eigenvalues of the symmetric matrix with zeros on its diagonal and
- * `entries` beside it, and as many of those exceed x as pivots of it less x are positive (Sylvester).
- */
-function countAbove(x: number, entries: Float64Array): number {
-  let pivot = -x;
-  let count = pivot > 0 ? 1 : 0;
-  for (const entry of entries) {
-    pivot = -x - (entry * entry) / (pivot === 0 ? -Number.MIN_VALUE : pivot);
-    if (pivot > 0) count++;
-  }
-  return count;
-}
-
-/**
  * The singular values of M [m, n], largest first: [min(m, n)]. Each within some units of rounding of the largest.
  * @throws if an entry is not finite.
  */
@@ -54,17 +41,11 @@ export function singularValues(m: Matrix): Float64Array {
   const unit = unitOf(m, 'singularValues');
   const entries = bidiagonal(factor(scaled(m, unit)).R);
   const values = new Float64Array(m.columns);
-  let top = entries.reduce((most, x, i) => Math.max(most, Math.abs(x) + Math.abs(entries[i + 1] ?? 0)), 0); // Gershgorin
+  let top = boundOf(entries);
   const least = top * 2 ** -60;
   for (let i = 0; i < values.length; i++) {
-    let low = 0;
-    while (top - low > least) {
-      const middle = (low + top) / 2;
-      if (middle <= low || middle >= top) break;
-      if (countAbove(middle, entries) > i) low = middle;
-      else top = middle;
-    }
-    values[i] = top <= least ? 0 : (low + top) / 2 / unit; // what is found is a bound for the next
+    top = valueOf(entries, i, top, least); // what is found is a bound for the next
+    values[i] = top / unit;
   }
   return values;
 }

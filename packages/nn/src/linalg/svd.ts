@@ -52,7 +52,8 @@ function rotate(x: Float64Array, y: Float64Array, t: number): void {
   const s = c * t;
   const tau = s / (1 + c);
   for (let i = 0; i < x.length; i++) {
-    const [u, v] = [x[i]!, y[i]!];
+    const u = x[i]!;
+    const v = y[i]!;
     x[i] = u - s * (v + tau * u);
     y[i] = v + s * (u - tau * v);
   }

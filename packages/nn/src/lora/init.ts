@@ -11,8 +11,8 @@ import {
   qr,
   rowsOf,
   scaled,
-  svd,
   times,
+  truncatedSvd,
   turned,
 } from '../linalg/index.ts';
 import type { BranchParts } from './branch.ts';
@@ -82,7 +82,7 @@ async function weightOf({ layer, slice: part, in: k, out }: LoraPlanEntry): Prom
 
 /** W's r largest singular directions: s B A = U_r S_r V_rᵀ. [PiSSA §3, eq. 2 and 3] */
 export function pissa(W: Matrix, r: number, s: number): Factors {
-  const { U, S, V } = svd(W);
+  const { U, S, V } = truncatedSvd(W, r);
   const root = (j: number): number => Math.sqrt(S[j]! / s);
   return {
     A: matrix(r, W.columns, (i, j) => root(i) * at(V, j, i)),
