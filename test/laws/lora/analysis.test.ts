@@ -420,7 +420,15 @@ describe('P30: of two adapters', () => {
   it('without a target in common they are refused', async () => {
     const [one, other] = [['q'], ['v']].map((targets) => randomAdapter(model, { r: 1, targets }));
     expect(await failure(() => similaritiesOf(one!, other!))).toBe(
-      'similaritiesOf: the adapters have no target in common: transformer.h.0.attn.c_attn.q … and transformer.h.0.attn.c_attn.v …',
+      'similaritiesOf: the adapters have no target in common: transformer.h.0.attn.c_attn.q, transformer.h.1.attn.c_attn.q; and transformer.h.0.attn.c_attn.v, transformer.h.1.attn.c_attn.v',
+    );
+  });
+  it('of models of different widths they are refused, and the layer is named', async () => {
+    const [one, other] = [8, 12].map((n_embd) =>
+      randomAdapter(tinyGpt2({ backend: cpu(), config: { n_embd } }), { r: 1, targets: ['q'] }),
+    );
+    expect(await failure(() => similaritiesOf(one!, other!))).toBe(
+      'similaritiesOf: transformer.h.0.attn.c_attn.q has 8 inputs in one model and 12 in the other',
     );
   });
 });

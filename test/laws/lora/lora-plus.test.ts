@@ -169,3 +169,13 @@ describe('P46: who learns how fast: every parameter is in one group, and in the 
     for (const [name, ...rest] of both) expect(rest, name).toEqual(expected(name.replace(/^[ab]\//, '')));
   });
 });
+
+it('a ratio that is no positive number is refused: B would never learn', async () => {
+  const model = tinyGpt2({ backend: cpu() });
+  const lora = await attachLora(model, planLora(model, { r: 1, targets: ['q'] }), { key: key(1) });
+  for (const ratio of [0, -1, NaN, Infinity])
+    expect(() => loraPlus(lora, { ratio })).toThrow(
+      `loraPlus: ratio is ${ratio}; it must be a finite number above 0`,
+    );
+  expect(() => loraPlus(lora, { ratio: 1, embeddingRatio: -2 })).toThrow('loraPlus: embeddingRatio is -2');
+});

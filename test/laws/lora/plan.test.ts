@@ -1,12 +1,12 @@
 import { keep, zeros, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
-  adamW, attachFactors, attachLora, countGpt2Lora, Embedding, gpt2Config, hollowGpt2, Linear, LoraModel, matches, paperCounts, planLora, planOf, targetsOf, type Gpt2,
+  type LoraConfig, adamW, attachFactors, attachLora, countGpt2Lora, Embedding, gpt2Config, hollowGpt2, Linear, LoraModel, matches, paperCounts, planLora, planOf, targetsOf, type Gpt2,
 } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { failure } from '../../nn/files/support.ts';
-import { tinyGpt2 } from '../../nn/support/gpt2.ts';
+import { tinyGpt2, tokens } from '../../nn/support/gpt2.ts';
 
 const backend = cpu();
 
@@ -222,6 +222,30 @@ test('P25: an option that there is not is refused, as what was meant by it would
     expect(await failure(() => planLora(tinyGpt2({ backend }), { [name]: 1 }))).toBe(
       `lora: there is no option '${name}'; there are ${options}`,
     );
+});
+
+test('P25: an option of another kind is refused', async () => {
+  for (const [given, message] of [
+    [{ dropout: '0.5' }, 'dropout is "0.5"; it must be a number'],
+    [{ alpha: '16' }, 'alpha is "16"; it must be a number'],
+    [{ dora: 1 }, 'dora is 1; it must be a boolean'],
+    [{ modulesToSave: 'lm_head' }, 'modulesToSave is "lm_head"; it must be a list'],
+    [{ exclude: null }, 'exclude is null; it must be a list'],
+    [{ rankPattern: null }, 'rankPattern is null; it must be an object'],
+    [{ alphaPattern: { q: '4' } }, "alphaPattern: 'q' is 4; it must be a finite number above 0"],
+  ] as [LoraConfig, string][])
+    expect(await failure(() => planLora(tinyGpt2({ backend }), given))).toBe(`lora: ${message}`);
+});
+
+test('P19: a row that asks for an adapter of a model without one is refused; rows of none are the base', async () => {
+  const model = tinyGpt2({ backend });
+  const ids = tokens(backend, [2, 4]);
+  expect(await failure(() => model.forward(ids, { adapters: ['poet', null] }))).toBe(
+    "gpt2: a row asks for the adapter 'poet', and the model has none",
+  );
+  expect(await model.forward(ids, { adapters: [null, null] }).data()).toEqual(
+    await model.forward(ids).data(),
+  );
 });
 
 test('what attachFactors makes and the model does not take is freed: factors, biases, lengths', async () => {

@@ -204,15 +204,18 @@ export async function verifyAdapter(
   const all = steps(base, adapter, backend, cases);
   const laws: Verdict[] = [];
   const end = performance.now() + (timeBudget ?? Infinity);
-  for (const [i, step] of all.entries()) {
-    const left = all.slice(i).filter(({ random }) => random).length;
-    const share = timeBudget === undefined ? {} : { timeBudget: Math.max(0, end - performance.now()) / Math.max(1, left) }; // prettier-ignore
-    laws.push(await verdictOf(step, found, { seed, ...share }));
-    progress?.(laws.at(-1)!);
+  try {
+    for (const [i, step] of all.entries()) {
+      const left = all.slice(i).filter(({ random }) => random).length;
+      const share = timeBudget === undefined ? {} : { timeBudget: Math.max(0, end - performance.now()) / Math.max(1, left) }; // prettier-ignore
+      laws.push(await verdictOf(step, found, { seed, ...share }));
+      progress?.(laws.at(-1)!);
+    }
+  } finally {
+    await found.weights?.file.close();
+    found.lora?.detach();
+    found.base?.dispose();
   }
-  await found.weights?.file.close();
-  found.lora?.detach();
-  found.base?.dispose();
   const ok = laws.every(({ state }) => state === 'held');
   return { base: base.name, adapter: adapter.name, seed, cases, ok, laws, layers: found.layers, warnings: found.warnings }; // prettier-ignore
 }

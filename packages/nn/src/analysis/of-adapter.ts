@@ -5,6 +5,7 @@ import type { LoraBranch } from '../lora/branch.ts';
 import { type Adaptable, matrixValues } from '../lora/changed-rows.ts';
 import type { LoraModel } from '../lora/lora-model.ts';
 import { productOf } from '../lora/product.ts';
+import { listOf } from '../lora/targets.ts';
 import type { Module } from '../module.ts';
 import { amplification, type Amplification, type AmplificationOptions } from './amplification.ts';
 import { similarityGrid, type DirectionOptions, type SimilarityGrid } from './similarity.ts';
@@ -75,11 +76,16 @@ export async function similaritiesOf(
   const found = new Map<string, SimilarityGrid>();
   for (const [path, { A }] of mine) {
     const match = others.get(path);
-    if (match) found.set(path, similarityGrid(A, match.A, options));
+    if (!match) continue;
+    if (match.A.columns !== A.columns)
+      throw new BaxError(
+        `similaritiesOf: ${path} has ${A.columns} inputs in one model and ${match.A.columns} in the other`,
+      );
+    found.set(path, similarityGrid(A, match.A, options));
   }
   if (found.size === 0)
     throw new BaxError(
-      `similaritiesOf: the adapters have no target in common: ${[...mine.keys()][0]} … and ${[...others.keys()][0]} …`,
+      `similaritiesOf: the adapters have no target in common: ${listOf([...mine.keys()])}; and ${listOf([...others.keys()])}`,
     );
   return found;
 }

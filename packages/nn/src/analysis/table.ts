@@ -13,6 +13,6 @@ export function table(rows: readonly (readonly string[])[], right: readonly numb
 
 /** In powers of ten, as the paper and disks count: `350.5 GB`. */
 export function showBytes(bytes: number): string {
-  const power = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
+  const power = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(Number(bytes.toPrecision(4))) / 3));
   return `${power === 0 ? bytes : (bytes / 1000 ** power).toPrecision(4)} ${['B', 'kB', 'MB', 'GB', 'TB'][power]}`;
 }

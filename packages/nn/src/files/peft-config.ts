@@ -24,12 +24,12 @@ export interface PeftConfig {
 
 /** Keys that bax takes into account. */
 const USED = [
-  'peft_type', 'r', 'lora_alpha', 'lora_dropout', 'target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'fan_in_fan_out',
+  'peft_type', 'r', 'lora_alpha', 'lora_dropout', 'target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern',
   'rank_pattern', 'alpha_pattern', 'bias', 'init_lora_weights', 'use_rslora', 'use_dora', 'modules_to_save',
 ]; // prettier-ignore
 /** Keys that say where an adapter comes from or how it is run, but not what it computes. */
 const HARMLESS = [
-  'alora_invocation_string', 'auto_mapping', 'base_model_name_or_path', 'corda_config', 'ensure_weight_tying', 'eva_config', 'inference_mode',
+  'alora_invocation_string', 'auto_mapping', 'base_model_name_or_path', 'corda_config', 'ensure_weight_tying', 'eva_config', 'fan_in_fan_out', 'inference_mode',
   'loftq_config', 'lora_ga_config', 'megatron_config', 'megatron_core', 'peft_version', 'qalora_group_size', 'revision', 'runtime_config', 'task_type', 'velora_config',
 ]; // prettier-ignore
 /** Keys that change what an adapter computes, and the only values that bax takes. */

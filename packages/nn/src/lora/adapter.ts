@@ -69,6 +69,9 @@ export interface AdapterSource {
   full?(path: string, base: Tensor): Tensor;
 }
 
+const tensorsIn = ({ A, B, magnitude, taken }: BranchParts): Tensor[] =>
+  [A, B, magnitude, taken?.A, taken?.B].filter((t) => t !== undefined);
+
 /** Makes an adapter of a plan. If a source throws, what was made is freed. */
 export function adapterFrom(plan: LoraPlan, source: AdapterSource): Adapter {
   const { rslora, dropout, dora } = plan.config;
@@ -80,11 +83,12 @@ export function adapterFrom(plan: LoraPlan, source: AdapterSource): Adapter {
   try {
     const branches = plan.entries.map((entry) => {
       const parts = source.factors(entry);
+      for (const t of tensorsIn(parts)) own(t);
       const { alpha, modulePath, slice } = entry;
-      const branch = new LoraBranch(parts, { alpha, rslora, dropout, place: { modulePath, slice } });
-      for (const [, t] of branch.tensors()) own(t);
-      if (dora && !branch.magnitude) branch.magnitude = own(startLengths(entry, branch));
-      return branch;
+      const settings = { alpha, rslora, dropout, place: { modulePath, slice } };
+      const branch = new LoraBranch(parts, settings);
+      if (!dora || branch.magnitude) return branch;
+      return new LoraBranch({ ...parts, magnitude: own(startLengths(entry, branch)) }, settings);
     });
     const full = new Map<string, Tensor>();
     for (const [path, base] of plan.full)
@@ -110,7 +114,7 @@ export async function createAdapter(plan: LoraPlan, { key }: { readonly key: Key
   try {
     for (const entry of plan.entries) parts.set(entry.path, await initialFactors(entry, plan.config, key));
   } catch (error) {
-    for (const { A, B, taken } of parts.values()) for (const t of [A, B, taken?.A, taken?.B]) t?.dispose();
+    for (const made of parts.values()) for (const t of tensorsIn(made)) t.dispose();
     throw error; // a weight that is not finite has no singular values
   }
   return adapterFrom(plan, { factors: ({ path }) => parts.get(path)! });

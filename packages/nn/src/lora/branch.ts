@@ -29,13 +29,13 @@ export interface BranchSettings {
 /** One low-rank update s B A, of the whole output of a layer or of a slice of it. */
 export class LoraBranch extends Module {
   /** [r, in] */
-  A: Tensor;
+  readonly A: Tensor;
   /** [out, r] */
-  B: Tensor;
-  magnitude: Tensor | undefined;
+  readonly B: Tensor;
+  readonly magnitude: Tensor | undefined;
   /** [r, in] and [out, r], frozen: s B0 A0 is subtracted from W, whose own bits stay. */
-  A0: Tensor | undefined;
-  B0: Tensor | undefined;
+  readonly A0: Tensor | undefined;
+  readonly B0: Tensor | undefined;
   readonly alpha: number;
   readonly rslora: boolean;
   readonly dropout: number;

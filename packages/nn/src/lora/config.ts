@@ -84,11 +84,18 @@ export function loraConfig(given: LoraConfig): Required<LoraConfig> {
   const unknown = Object.keys(given).find((name) => !Object.hasOwn(DEFAULTS, name));
   if (unknown !== undefined)
     bad(`there is no option '${unknown}'; there are ${Object.keys(DEFAULTS).join(', ')}`);
+  for (const [name, usual] of Object.entries(DEFAULTS)) {
+    const value: unknown = config[name as keyof LoraConfig];
+    const isOne = Array.isArray(usual)
+      ? Array.isArray(value)
+      : name === 'targets' || (typeof value === typeof usual && value !== null);
+    if (!isOne) bad(`${name} is ${JSON.stringify(value)}; it must be ${Array.isArray(usual) ? 'a list' : `${typeof usual === 'object' ? 'an' : 'a'} ${typeof usual}`}`); // prettier-ignore
+  }
   for (const [where, r] of [['r', config.r], ...Object.entries(config.rankPattern)] as const)
     if (!Number.isSafeInteger(r) || r < 1)
       bad(`${where === 'r' ? 'r' : `rankPattern: '${where}'`} is ${r}; the rank is an integer from 1`);
   for (const [where, alpha] of [['alpha', config.alpha], ...Object.entries(config.alphaPattern)] as const)
-    if (!(alpha > 0 && alpha < Infinity))
+    if (typeof alpha !== 'number' || !(alpha > 0 && alpha < Infinity))
       bad(
         `${where === 'alpha' ? 'alpha' : `alphaPattern: '${where}'`} is ${alpha}; it must be a finite number above 0`,
       );

@@ -1,4 +1,4 @@
-import type { Tensor } from '@bax/core';
+import { BaxError, type Tensor } from '@bax/core';
 import type { Module } from '../module.ts';
 import type { ParamGroup } from '../optim/params.ts';
 import { LoraEmbedding } from './lora-embedding.ts';
@@ -16,13 +16,18 @@ export interface LoraPlusOptions {
 /**
  * LoRA+'s groups for an optimiser of the active adapters: B, DoRA's lengths and whatever else is a vector learn λ times as fast
  * as A; with a ratio of 1 it is plain LoRA. The same groups as PEFT's. https://arxiv.org/abs/2402.12354
+ * @throws if a ratio is not a finite number above 0.
  */
 export function loraPlus<M extends Module>(
   lora: LoraModel<M>,
   { ratio, weightDecay, embeddingRatio = 1 }: LoraPlusOptions,
 ): ParamGroup[] {
   const embeddings = [...lora.layers].filter(([, layer]) => layer instanceof LoraEmbedding).map(([path]) => path); // prettier-ignore
-  const [slow, tables, fast, bare] = [0, 1, 2, 3].map(() => new Map<string, Tensor>()) as [Map<string, Tensor>, Map<string, Tensor>, Map<string, Tensor>, Map<string, Tensor>]; // prettier-ignore
+  for (const [name, value] of Object.entries({ ratio, embeddingRatio }))
+    if (!(value > 0 && value < Infinity))
+      throw new BaxError(`loraPlus: ${name} is ${value}; it must be a finite number above 0`);
+  const group = (): Map<string, Tensor> => new Map();
+  const [slow, tables, fast, bare] = [group(), group(), group(), group()];
   for (const [name, t] of lora.parameters()) {
     const factor = /\.(A|B|magnitude)$/.exec(name)?.[1];
     const path = name.slice(name.indexOf('/') + 1);
@@ -39,5 +44,5 @@ export function loraPlus<M extends Module>(
     { params: fast, lrRatio: ratio, ...decay },
     { params: bare, lrRatio: ratio, weightDecay: 0 },
   ];
-  return groups.filter(({ params }) => [...params.values()].length > 0);
+  return groups.filter(({ params }) => (params as ReadonlyMap<string, Tensor>).size > 0);
 }

@@ -22,6 +22,7 @@ import { Embedding, type Lookup } from '../layers/embedding.ts';
 import { LayerNorm } from '../layers/layer-norm.ts';
 import { Linear, type Projection } from '../layers/linear.ts';
 import { MLP } from '../layers/mlp.ts';
+import { AdaptedLayer } from '../lora/adapted.ts';
 import { Module } from '../module.ts';
 import type { Gpt2Config } from './gpt2-config.ts';
 
@@ -138,7 +139,7 @@ export class Gpt2 extends Module {
 
   /**
    * ids (i32) [B, T] → logits [B, T, vocab].
-   * @throws if ids are no matrix of integers, or cached and new tokens exceed n_positions.
+   * @throws if ids are no matrix of integers, cached and new tokens exceed n_positions, or a row asks for an adapter that is not there.
    */
   forward(ids: Tensor, context: AttentionContext = {}): Tensor {
     this.checkIds(ids, context);
@@ -170,10 +171,13 @@ export class Gpt2 extends Module {
     );
   }
 
-  private checkIds(ids: Tensor, { cache }: AttentionContext): void {
+  private checkIds(ids: Tensor, { cache, adapters = [] }: AttentionContext): void {
     if (ids.dtype !== 'i32' || ids.rank !== 2)
       throw new BaxError(`gpt2: ids are ${ids.dtype} of rank ${ids.rank}; they must be i32 [batch, time]`);
     if (ids.size === 0) throw new BaxError('gpt2: ids are empty; give at least one token');
+    const named = adapters.find((name) => name !== null);
+    if (named !== undefined && ![...this.namedModules().values()].some((m) => m instanceof AdaptedLayer))
+      throw new BaxError(`gpt2: a row asks for the adapter '${named}', and the model has none`);
     const end = (cache?.length ?? 0) + ids.shape[1]!;
     if (end > this.config.n_positions)
       throw new BaxError(`gpt2: ${end} tokens exceed the model's context of ${this.config.n_positions}`);
