@@ -22,6 +22,8 @@ export interface GradOptions {
   readonly cotangent?: Tensor;
   /** Give zeros for a parameter that does not influence the loss, instead of an error. */
   readonly allowUnused?: boolean;
+  /** What errors call the params. Default `params[0]`, … */
+  readonly names?: readonly string[];
 }
 
 const CONSUMED = 'by grad() after its last use; keep() it before, or pass { retain: true }';
@@ -119,7 +121,7 @@ function walk(
     if (g) return params.indexOf(p) < i ? copy(g) : own(g);
     if (options.allowUnused) return own(filled(p, 0));
     throw new BaxError(
-      `grad: params[${i}] ${showShape(p.shape)} does not influence the loss; leave it out, or pass { allowUnused: true } for zeros`,
+      `grad: ${options.names?.[i] ?? `params[${i}]`} ${showShape(p.shape)} does not influence the loss; leave it out, or pass { allowUnused: true } for zeros`,
     );
   });
 }

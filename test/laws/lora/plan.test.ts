@@ -232,7 +232,7 @@ test('P25: an option of another kind is refused', async () => {
     [{ modulesToSave: 'lm_head' }, 'modulesToSave is "lm_head"; it must be a list'],
     [{ exclude: null }, 'exclude is null; it must be a list'],
     [{ rankPattern: null }, 'rankPattern is null; it must be an object'],
-    [{ alphaPattern: { q: '4' } }, "alphaPattern: 'q' is 4; it must be a finite number above 0"],
+    [{ alphaPattern: { q: '4' } }, `alphaPattern: 'q' is "4"; it must be a finite number above 0`],
   ] as [object, string][])
     expect(await failure(() => planLora(tinyGpt2({ backend }), given))).toBe(`lora: ${message}`);
 });
@@ -242,6 +242,9 @@ test('P19: a row that asks for an adapter of a model without one is refused; row
   const ids = tokens(backend, [2, 4]);
   expect(await failure(() => model.forward(ids, { adapters: ['poet', null] }))).toBe(
     "gpt2: a row asks for the adapter 'poet', and the model has none",
+  );
+  expect(await failure(() => model.forward(ids, { adapters: [null] }))).toBe(
+    'gpt2: adapters names 1 rows, and ids have 2',
   );
   expect(await model.forward(ids, { adapters: [null, null] }).data()).toEqual(
     await model.forward(ids).data(),

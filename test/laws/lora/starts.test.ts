@@ -1,10 +1,11 @@
 /** Where A and B begin: orthogonal, PiSSA and OLoRA, in which neither is zero and yet the model is the base. */
 import { assertSameBits, assertWithin, gamma } from '@bax/check';
-import { key, type Tensor } from '@bax/core';
+import { type Key, key, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import { attachLora, type LoraBranch, type LoraConfig, type LoraInit, planLora } from '@bax/nn';
+import { attachLora, createAdapter, type Linear, type LoraBranch, type LoraConfig, type LoraInit, type LoraPlan, planLora } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
+import { failure } from '../../nn/files/support.ts';
 import { tinyGpt2 } from '../../nn/support/gpt2.ts';
 import { absolute, at, frobenius, matrix, plus, rowsOf, scaled, singularValues, times, turned, type Matrix } from '../../nn/support/host.ts'; // prettier-ignore
 import { largest } from '../../nn/support/numbers.ts';
@@ -255,4 +256,24 @@ describe('P43: how the other starts are distributed', () => {
     for (const name of ['A', 'B'] as const)
       expect(Math.abs(squares[name] / counts[name] - 1), name).toBeLessThan(5 * Math.sqrt(2 / counts[name]));
   });
+});
+
+it('a base that is not finite is named with its layer; a seed is a key; without one it says so', async () => {
+  const model = tinyGpt2({ backend: cpu() });
+  const plan = planLora(model, { r: 1, targets: ['v'] });
+  const start = async (key: Key | number): Promise<ArrayLike<number>[]> =>
+    Promise.all([...(await createAdapter(plan, { key })).tensors().values()].map(async (t) => t.data()));
+  expect(await start(3)).toEqual(await start(key(3)));
+  expect(await start(3)).not.toEqual(await start(4));
+  expect(await failure(() => attachLora(model, plan, {} as { key: Key }))).toBe(
+    'createAdapter: key is undefined; A starts random: give { key: 1 }, or any other seed',
+  );
+  expect(await failure(() => attachLora(model, { r: 1 } as unknown as LoraPlan, { key: 1 }))).toBe(
+    'attachLora: give it a plan, planLora(model, config)',
+  );
+  const { weight } = model.transformer.h[1]!.attn.c_attn as Linear;
+  weight.backend.write(weight.view.buffer, Float32Array.of(NaN), weight.view.offset + 17);
+  expect(
+    await failure(() => createAdapter(planLora(model, { r: 1, targets: ['v'], init: 'pissa' }), { key: 1 })),
+  ).toMatch(/^lora: the weight of transformer\.h\.1\.attn\.c_attn\.v has an entry that is not finite/);
 });

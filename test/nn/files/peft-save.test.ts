@@ -1,8 +1,8 @@
 import { assertSameBits } from '@bax/check';
-import { foldIn, keep, key, randn, setBackend, type Tensor } from '@bax/core';
+import { assign, foldIn, keep, key, mul, noGrad, randn, scope, setBackend, type Tensor } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import {
-  adapterFrom, attachFactors, attachLora, loadAdapter, loadGpt2, memoryFolder, planLora, planOf, saveAdapter, withAdapter, type Gpt2,
+  adapterFrom, attachFactors, attachLora, loadAdapter, loadGpt2, loadTokenizer, memoryFolder, planLora, planOf, saveAdapter, saveGpt2, withAdapter, type Gpt2,
   type LoraModel, type ReadAdapterOptions, type WritableFolder,
 } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
@@ -292,4 +292,32 @@ describe('P23, P49: what saveAdapter writes', () => {
     expect(await modelHashes(lora.model)).toEqual(before);
     expect(backend.memory().live).toBe(memory);
   });
+});
+
+it('is of the moment of the call, whatever training does before it resolves', async () => {
+  const model = tinyGpt2({ backend: cpu() });
+  const lora = randomAdapter(model, { r: 2, targets: ['q', 'mlp.c_fc'] });
+  const [then, now] = [memoryFolder(), memoryFolder()];
+  await saveAdapter(lora, then);
+  const saving = saveAdapter(lora, now);
+  const { live } = model.backend.memory();
+  scope(() => noGrad(() => [...lora.parameters().values()].forEach((t) => assign(t, mul(t, 2)))));
+  await saving;
+  expect(await bytesOf(now)).toEqual(await bytesOf(then));
+  expect(model.backend.memory().live, 'the copies are freed').toBeLessThan(live);
+});
+
+it('a path in place of a folder is told what makes one of it', async () => {
+  const model = tinyGpt2({ backend: cpu() });
+  const path = 'models/mine' as unknown as WritableFolder;
+  for (const [by, call] of [
+    ['saveAdapter', async () => saveAdapter(randomAdapter(model, { r: 1 }), path)],
+    ['loadAdapter', async () => loadAdapter(model, path)],
+    ['loadGpt2', async () => loadGpt2(path)],
+    ['saveGpt2', async () => saveGpt2(model, path)],
+    ['loadTokenizer', async () => loadTokenizer(path)],
+  ] as const)
+    await expect(call()).rejects.toThrow(
+      `${by}: give it a folder: await openFolder("models/mine") of bax/node`,
+    );
 });

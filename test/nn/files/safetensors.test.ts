@@ -1,3 +1,4 @@
+import { BaxError } from '@bax/core';
 import { describe, expect, test } from 'vitest';
 import { openSafetensors } from '../../../packages/nn/src/files/safetensors.ts';
 import { type ByteSource, bytesSource } from '../../../packages/nn/src/files/source.ts';
@@ -118,4 +119,17 @@ test('a source that gives less than it was asked for', async () => {
   expect(await failure(() => openSafetensors(short))).toBe(
     'safetensors: m: asked for 8 bytes at 0, its source gave 7',
   );
+});
+
+test('what is no .safetensors file is closed again', async () => {
+  for (const bytes of [
+    new Uint8Array(3),
+    new Uint8Array(20).fill(255),
+    new TextEncoder().encode('{}{}{}{}'),
+  ]) {
+    let closed = 0;
+    const source = bytesSource(bytes, 'a file');
+    await expect(openSafetensors({ ...source, close: async () => void closed++ })).rejects.toThrow(BaxError);
+    expect(closed).toBe(1);
+  }
 });

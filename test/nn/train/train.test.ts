@@ -391,3 +391,25 @@ it.each([
   await expect(train(regression(w, options as Partial<TrainOptions<Rows>>))).rejects.toThrow(message);
   expect(values(w)).toEqual(before);
 });
+
+it('names what it was given by mistake', async () => {
+  const w = tensor([1, 2], { requiresGrad: true });
+  const options = {
+    batches: () => ({ validTokens: 1 }),
+    loss: () => sum(mul(w, w)),
+    optimizer: sgd([w]),
+    steps: 1,
+  };
+  const refused = async (other: object): Promise<unknown> =>
+    train({ ...options, ...other }).then(
+      () => 'nothing',
+      (error: Error) => error.message,
+    );
+  expect(await refused({ checkpoint: {} })).toMatch(/^train: there is no option 'checkpoint'; there are batches, loss, .*checkpoints/); // prettier-ignore
+  expect(await refused({ batches: undefined })).toBe('train: batches must be a function');
+  expect(await refused({ optimizer: { lr: 1 } })).toMatch(/^train: optimizer must be one, such as/);
+  expect(() => adamW([w], { learningRate: 1 } as object)).toThrow("adamW: there is no option 'learningRate'; there are lr,"); // prettier-ignore
+  expect(() => sgd([w], { lr: '1' as unknown as number })).toThrow(
+    'sgd: lr is 1; it must be a finite number',
+  );
+});

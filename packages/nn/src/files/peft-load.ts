@@ -22,7 +22,7 @@ import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, partName, readNames } from './peft-nam
 import { mustStillSay } from './peft-pair.ts';
 import { readRecord } from './peft-record.ts';
 import { openSafetensors, type Safetensors } from './safetensors.ts';
-import type { Folder } from './source.ts';
+import { checkFolder, type Folder } from './source.ts';
 
 const MAX_BYTES = 1 << 20;
 
@@ -63,6 +63,7 @@ export async function readAdapter(
   options: ReadAdapterOptions = {},
 ): Promise<ReadAdapter> {
   wantBase('loadAdapter', model);
+  checkFolder('loadAdapter', folder);
   for (const name of [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
     if (!(await folder.has(name)))
       throw new BaxError(`loadAdapter: ${folder.name} is not an adapter: it has no ${name}`);

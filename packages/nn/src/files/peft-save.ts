@@ -18,7 +18,7 @@ import { ADAPTER_WEIGHTS, fullName, partName } from './peft-names.ts';
 import { writePair } from './peft-pair.ts';
 import { type BranchRecord, writeRecord } from './peft-record.ts';
 import { writeSafetensors, type TensorToWrite } from './safetensors-write.ts';
-import type { WritableFolder } from './source.ts';
+import { checkFolder, type WritableFolder } from './source.ts';
 
 export interface SaveAdapterOptions {
   /** Which adapter, where the model has several. */
@@ -45,7 +45,7 @@ interface Entry extends PeftModule {
 }
 
 /**
- * Writes an adapter, in F32 whatever it is held in, so that PEFT loads it to the same logits; whether it is active and its
+ * Writes an adapter as it is at the call, in F32 whatever it is held in, so that PEFT loads it to the same logits; whether it is active and its
  * weight are not saved. What PiSSA and OLoRA took out of W is written with it, as a plain adapter of twice the rank for the
  * base as it was. The weights come first and the configuration last, each replaced whole or not at all, and never the weights
  * under an old configuration that is another: a process that is killed in between leaves weights alone, which nobody takes
@@ -57,7 +57,21 @@ export async function saveAdapter<M extends Module>(
   folder: WritableFolder,
   { adapter: name, baseModel, signal }: SaveAdapterOptions = {},
 ): Promise<SavedAdapter> {
-  const [adapter, { base }] = [lora.adapter(name), lora];
+  checkFolder('saveAdapter', folder);
+  const adapter = lora.adapter(name).copy();
+  try {
+    return await saveCopy(adapter, lora.base, folder, { baseModel, signal });
+  } finally {
+    adapter.dispose();
+  }
+}
+
+async function saveCopy(
+  adapter: Adapter,
+  base: Module,
+  folder: WritableFolder,
+  { baseModel, signal }: SaveAdapterOptions,
+): Promise<SavedAdapter> {
   const entries = await entriesOf(adapter, base, signal);
   const tensors = entries.flatMap(tensorsOf);
   const adapted = new Set(entries.map(({ path }) => path));

@@ -45,12 +45,21 @@ export interface Safetensors extends SafetensorsHeader {
 }
 
 /**
- * Opens a .safetensors file. Reads only its header, whatever the size of the file.
+ * Opens a .safetensors file, and closes its source with it, or if it is none. Reads only its header, whatever the size.
  * Rejects with a `BaxError` for a file that breaks the format in any way: offsets that overlap, leave holes or lie
  * outside the file, sizes that do not fit the shape, duplicate names, a header over 100 MB.
  * https://github.com/huggingface/safetensors#format
  */
 export async function openSafetensors(source: ByteSource): Promise<Safetensors> {
+  try {
+    return await opened(source);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+async function opened(source: ByteSource): Promise<Safetensors> {
   const { name, size } = source;
   if (size < 8)
     throw new BaxError(`safetensors: ${name}: ${size} bytes are too short to be a .safetensors file`);

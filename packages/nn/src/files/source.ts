@@ -46,6 +46,13 @@ export interface WritableFolder extends Folder {
   remove(name: string): Promise<boolean>;
 }
 
+/** Throws a `BaxError` unless it is a folder: of a path, which is what one types first, too. */
+export function checkFolder(by: string, folder: Folder): void {
+  if (typeof (folder as Partial<Folder> | undefined)?.open === 'function') return;
+  const path = typeof folder === 'string' ? JSON.stringify(folder) : 'path';
+  throw new BaxError(`${by}: give it a folder: await openFolder(${path}) of bax/node, or httpFolder(url) in a page`);
+} // prettier-ignore
+
 /** Throws a `BaxError` unless `name` is a plain file name, which cannot lead out of the folder `where`. */
 export function checkFileName(name: string, where: string): void {
   // A colon names a drive or an alternate stream on Windows.

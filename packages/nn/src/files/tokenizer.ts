@@ -3,7 +3,7 @@
 import { BaxError } from '@bax/core';
 import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { type JsonObject, isJsonObject, parseJson } from './json.ts';
-import type { Folder } from './source.ts';
+import { checkFolder, type Folder } from './source.ts';
 import { type StreamDecoder, streamDecoder } from './stream-decoder.ts';
 
 const MAX_BYTES = 200_000_000; // the largest known, of 256,000 tokens, are some 35 MB
@@ -40,6 +40,7 @@ export interface Tokenizer {
  * https://huggingface.co/docs/tokenizers
  */
 export async function loadTokenizer(folder: Folder): Promise<Tokenizer> {
+  checkFolder('loadTokenizer', folder);
   if (!(await folder.has('tokenizer.json'))) {
     const files = await folder.list().catch(() => undefined); // folders on the web cannot be listed
     const found = files?.length === 0 ? 'it is empty' : `it holds ${files?.slice(0, 10).join(', ')}`;

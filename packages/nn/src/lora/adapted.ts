@@ -76,7 +76,10 @@ export abstract class AdaptedLayer<Base extends Adaptable> extends Module {
   private mixed(x: Tensor, adapters: readonly (string | null)[], context: Context): Tensor {
     const y = this.base.forward(x);
     return within(this.path, () => {
-      checkRows(x, adapters, this.state);
+      checkRows(adapters, this.state);
+      const own = this.branches.find((branch) => adapters.includes(branch.adapter));
+      if (!own) return y;
+      checkBatch(x, adapters, own.adapter);
       return byAdapter(adapters, y, x, (name, part, rows) => {
         const changes = this.branches
           .filter((branch) => branch.adapter === name)
@@ -137,13 +140,19 @@ export function wantBase(by: string, model: Module): void {
   }
 }
 
+/** @throws unless x has a row for each that is named. */
+function checkBatch(x: Tensor, rows: readonly (string | null)[], adapter: string): void {
+  if (x.rank < 2)
+    throw new BaxError(`adapters: '${adapter}' changes a layer whose input has no batch axis, so its rows cannot share a batch with others; give them a batch of their own`); // prettier-ignore
+  if (x.shape[0] !== rows.length)
+    throw new BaxError(`adapters: ${rows.length} rows are named, but this layer's input has ${x.shape[0]} rows`); // prettier-ignore
+}
+
 /** @throws unless each row has an adapter, or none, that can share a batch with the others. */
-function checkRows(x: Tensor, rows: readonly (string | null)[], { adapters, active }: AdapterState): void {
+function checkRows(rows: readonly (string | null)[], { adapters, active }: AdapterState): void {
   const bad = (message: string): never => {
     throw new BaxError(`adapters: ${message}`);
   };
-  if (x.rank < 2 || x.shape[0] !== rows.length)
-    bad(`${rows.length} rows are named, but this layer's input has ${x.rank < 2 ? 'no batch axis' : `${x.shape[0]} rows`}`); // prettier-ignore
   for (const name of new Set(rows)) {
     if (name === null) continue;
     const adapter = adapters.get(name);

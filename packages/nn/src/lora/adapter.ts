@@ -1,4 +1,5 @@
-import { copy, keep, type Key, noGrad, scope, type Tensor } from '@bax/core';
+import { BaxError, copy, keep, key as keyOf, type Key, noGrad, scope, type Tensor } from '@bax/core';
+import { breather } from '../breath.ts';
 import { type BranchParts, LoraBranch } from './branch.ts';
 import { changedRows } from './changed-rows.ts';
 import type { LoraConfig } from './config.ts';
@@ -50,6 +51,17 @@ export class Adapter {
   /** Bytes of all its tensors. */
   get bytes(): number {
     return [...this.tensors().values()].reduce((n, t) => n + t.bytes, 0);
+  }
+
+  /** The same in tensors of its own: as it is now, whatever is done to it later. */
+  copy(): Adapter {
+    const own = (t: Tensor): Tensor => keep(noGrad(() => copy(t)));
+    const branches = [...this.branches.values()].map((branch) => {
+      const { A, B, magnitude, A0, B0 } = branch;
+      const taken = A0 && B0 && { A: own(A0), B: own(B0) };
+      return new LoraBranch({ A: own(A), B: own(B), magnitude: magnitude && own(magnitude), taken }, branch);
+    });
+    return new Adapter(this.config, branches, new Map([...this.full].map(([path, t]) => [path, own(t)])));
   }
 
   /** Frees its tensors. */
@@ -108,11 +120,24 @@ const startLengths = ({ layer }: LoraPlanEntry, branch: LoraBranch): Tensor => {
   );
 };
 
+export interface RandomStart {
+  /** A random key, or a seed. */
+  readonly key: Key | number;
+}
+
 /** A new adapter: see `LoraInit` for how A and B start; each target has a random stream of its own. */
-export async function createAdapter(plan: LoraPlan, { key }: { readonly key: Key }): Promise<Adapter> {
+export async function createAdapter(plan: LoraPlan, options: RandomStart): Promise<Adapter> {
+  const given = (options as Partial<RandomStart> | undefined)?.key;
+  if (typeof given !== 'number' && !(given instanceof Uint32Array))
+    throw new BaxError(`createAdapter: key is ${String(given)}; A starts random: give { key: 1 }, or any other seed`); // prettier-ignore
+  const root = typeof given === 'number' ? keyOf(given) : given;
+  const breathe = breather();
   const parts = new Map<string, BranchParts>();
   try {
-    for (const entry of plan.entries) parts.set(entry.path, await initialFactors(entry, plan.config, key));
+    for (const entry of plan.entries) {
+      parts.set(entry.path, await initialFactors(entry, plan.config, root));
+      await breathe();
+    }
   } catch (error) {
     for (const made of parts.values()) for (const t of tensorsIn(made)) t.dispose();
     throw error; // a weight that is not finite has no singular values

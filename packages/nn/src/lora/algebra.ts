@@ -32,7 +32,8 @@ export interface Weighted {
  * @throws if there is none, a weight is not finite, one is no sum (DoRA, or what is trained whole), or they are not of one
  * model.
  */
-export function sumAdapters(terms: readonly Weighted[]): Adapter {
+export function sumAdapters(given: readonly (Adapter | Weighted)[]): Adapter {
+  const terms = given.map((term): Weighted => (term instanceof Adapter ? { adapter: term } : term));
   if (terms.length === 0) throw new BaxError('sumAdapters: there is no adapter to sum');
   for (const { adapter, weight = 1 } of terms) {
     wantSummable('sumAdapters', adapter);

@@ -1,7 +1,7 @@
-import type { Key, Tensor } from '@bax/core';
+import type { Tensor } from '@bax/core';
 import type { Module } from '../module.ts';
 import { wantBase } from './adapted.ts';
-import { type Adapter, adapterFrom, createAdapter } from './adapter.ts';
+import { type Adapter, adapterFrom, createAdapter, type RandomStart } from './adapter.ts';
 import { LoraModel } from './lora-model.ts';
 import { checkPlan, type LoraPlan, type LoraPlanEntry } from './plan.ts';
 
@@ -30,11 +30,11 @@ export function withOwn<M extends Module>(model: M, adapter: Adapter): LoraModel
 export async function attachLora<M extends Module>(
   model: M,
   plan: LoraPlan,
-  { key }: { readonly key: Key },
+  options: RandomStart,
 ): Promise<LoraModel<M>> {
   wantBase('attachLora', model);
   checkPlan(model, plan);
-  return withOwn(model, await createAdapter(plan, { key }));
+  return withOwn(model, await createAdapter(plan, options));
 }
 
 /** Makes A or B of a target. */

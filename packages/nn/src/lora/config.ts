@@ -1,4 +1,5 @@
 import { BaxError } from '@bax/core';
+import { checkOptions } from '../options.ts';
 
 /** How A and B start. All but the last two leave W + s B A = W to the bit, or (orthogonal) within rounding. */
 export type LoraInit =
@@ -77,27 +78,25 @@ const DEFAULTS: Required<LoraConfig> = {
 
 /** Fills in the defaults. @throws if a field is unknown or out of its range. */
 export function loraConfig(given: LoraConfig): Required<LoraConfig> {
+  checkOptions('lora', given, DEFAULTS);
   const config: Required<LoraConfig> = { ...DEFAULTS, ...given };
   const bad = (message: string): never => {
     throw new BaxError(`lora: ${message}`);
   };
-  const unknown = Object.keys(given).find((name) => !Object.hasOwn(DEFAULTS, name));
-  if (unknown !== undefined)
-    bad(`there is no option '${unknown}'; there are ${Object.keys(DEFAULTS).join(', ')}`);
   for (const [name, usual] of Object.entries(DEFAULTS)) {
     const value: unknown = config[name as keyof LoraConfig];
     const isOne = Array.isArray(usual)
       ? Array.isArray(value)
       : name === 'targets' || (typeof value === typeof usual && value !== null);
-    if (!isOne) bad(`${name} is ${JSON.stringify(value)}; it must be ${Array.isArray(usual) ? 'a list' : `${typeof usual === 'object' ? 'an' : 'a'} ${typeof usual}`}`); // prettier-ignore
+    if (!isOne) bad(`${name} is ${show(value)}; it must be ${Array.isArray(usual) ? 'a list' : `${typeof usual === 'object' ? 'an' : 'a'} ${typeof usual}`}`); // prettier-ignore
   }
   for (const [where, r] of [['r', config.r], ...Object.entries(config.rankPattern)] as const)
     if (!Number.isSafeInteger(r) || r < 1)
-      bad(`${where === 'r' ? 'r' : `rankPattern: '${where}'`} is ${r}; the rank is an integer from 1`);
+      bad(`${where === 'r' ? 'r' : `rankPattern: '${where}'`} is ${show(r)}; the rank is an integer from 1`);
   for (const [where, alpha] of [['alpha', config.alpha], ...Object.entries(config.alphaPattern)] as const)
     if (typeof alpha !== 'number' || !(alpha > 0 && alpha < Infinity))
       bad(
-        `${where === 'alpha' ? 'alpha' : `alphaPattern: '${where}'`} is ${alpha}; it must be a finite number above 0`,
+        `${where === 'alpha' ? 'alpha' : `alphaPattern: '${where}'`} is ${show(alpha)}; it must be a finite number above 0`,
       );
   if (!(config.dropout >= 0 && config.dropout < 1))
     bad(`dropout is ${config.dropout}; it must lie in [0, 1)`);
@@ -112,6 +111,10 @@ export function loraConfig(given: LoraConfig): Required<LoraConfig> {
       bad(`layersToTransform has ${layer}; layers are counted from 0`);
   return config;
 }
+
+/** As it would be typed: a string in quotes. */
+const show = (value: unknown): string =>
+  typeof value === 'number' ? String(value) : String(JSON.stringify(value));
 
 /** Whether B A takes part of W out of it at the start. */
 export const takesFromW = (init: LoraInit): boolean => init === 'pissa' || init === 'olora';

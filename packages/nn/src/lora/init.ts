@@ -1,6 +1,6 @@
 /** How A and B start; see `LoraInit`. */
 import {
-  copy, foldIn, fromHost, hostArray, keep, type Key, noGrad, normals, rand, randn, slice, type Tensor, zeros,
+  BaxError, copy, foldIn, fromHost, hostArray, keep, type Key, noGrad, normals, rand, randn, slice, type Tensor, zeros,
 } from '@bax/core'; // prettier-ignore
 import { Embedding } from '../layers/embedding.ts';
 import {
@@ -70,11 +70,14 @@ export async function takenFrom(entry: LoraPlanEntry, init: LoraInit, s: number)
 }
 
 /** Its weight, or the rows of its slice: [out, in]. */
-async function weightOf({ layer, slice: part, in: k, out }: LoraPlanEntry): Promise<Matrix> {
+async function weightOf({ path, layer, slice: part, in: k, out }: LoraPlanEntry): Promise<Matrix> {
   const whole = layer.matrix;
   const rows = part ? slice(whole, 0, part.start, part.start + part.length) : whole;
   try {
-    return matrix(out, k, await rows.data());
+    const values = await rows.data();
+    if (!values.every(Number.isFinite))
+      throw new BaxError(`lora: the weight of ${path} has an entry that is not finite, so no part of it can be taken out; look at the base`); // prettier-ignore
+    return matrix(out, k, values);
   } finally {
     for (const view of new Set([rows, whole])) if (view !== layer.weight) view.dispose(); // else they hold its memory
   }

@@ -3,7 +3,7 @@ import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import { type Module, put, transform } from '../module.ts';
 import { type AdapterState, wantBase } from './adapted.ts';
-import type { Adapter } from './adapter.ts';
+import { Adapter } from './adapter.ts';
 import { checkActive } from './check-active.ts';
 import type { Adaptable } from './changed-rows.ts';
 import { parametersAt } from './full.ts';
@@ -145,9 +145,21 @@ export class LoraModel<M extends Module> {
     this.#set(this.adapters, new Map(this.active).set(name, weight));
   }
 
-  /** A new, plain model with the active adapters in its weights, and a report of how exact it is. Must be used: nothing else changes. */
+  /**
+   * A new, plain model with the active adapters in its weights, as they are at the call, and a report of how exact it is. Must
+   * be used: nothing else changes.
+   */
   async merge(options?: MergeOptions): Promise<Merged<M>> {
-    return mergeLora(this, options);
+    return mergeLora(this.#snapshot(), options);
+  }
+
+  /** The same base with copies of the active adapters. */
+  #snapshot(): LoraModel<M> {
+    const lora = new LoraModel(this.base);
+    const active = [...this.adapters].filter(([name]) => this.active.has(name));
+    lora.#set(new Map(active.map(([name, adapter]) => [name, adapter.copy()])), this.active);
+    if (!this.enabled) lora.disable();
+    return lora;
   }
 
   /** Frees all adapters and gives back the base. */
@@ -220,6 +232,8 @@ function checkFits(by: string, name: string, adapter: Adapter, base: Module): vo
   const bad = (why: string): never => {
     throw new BaxError(`${by}: the adapter '${name}' does not fit the model: ${why}`);
   };
+  if (!((adapter as unknown) instanceof Adapter))
+    bad('it is no Adapter, as createAdapter and readAdapter give');
   const modules = base.namedModules();
   for (const branch of adapter.branches.values()) {
     const { modulePath } = branch.place;

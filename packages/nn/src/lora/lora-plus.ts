@@ -1,6 +1,7 @@
 import { BaxError, type Tensor } from '@bax/core';
 import type { Module } from '../module.ts';
 import type { ParamGroup } from '../optim/params.ts';
+import { checkOptions } from '../options.ts';
 import { LoraEmbedding } from './lora-embedding.ts';
 import type { LoraModel } from './lora-model.ts';
 
@@ -18,10 +19,9 @@ export interface LoraPlusOptions {
  * as A; with a ratio of 1 it is plain LoRA. The same groups as PEFT's. https://arxiv.org/abs/2402.12354
  * @throws if a ratio is not a finite number above 0.
  */
-export function loraPlus<M extends Module>(
-  lora: LoraModel<M>,
-  { ratio, weightDecay, embeddingRatio = 1 }: LoraPlusOptions,
-): ParamGroup[] {
+export function loraPlus<M extends Module>(lora: LoraModel<M>, options: LoraPlusOptions): ParamGroup[] {
+  checkOptions('loraPlus', options, { ratio: 1, weightDecay: 1, embeddingRatio: 1 });
+  const { ratio, weightDecay, embeddingRatio = 1 } = options;
   const embeddings = [...lora.layers].filter(([, layer]) => layer instanceof LoraEmbedding).map(([path]) => path); // prettier-ignore
   for (const [name, value] of Object.entries({ ratio, embeddingRatio }))
     if (!(value > 0 && value < Infinity))

@@ -1,14 +1,4 @@
-import {
-  BaxError,
-  copy,
-  fromHost,
-  type HalfFloat,
-  keep,
-  narrowed,
-  noGrad,
-  scope,
-  type Tensor,
-} from '@bax/core';
+import { BaxError, fromHost, type HalfFloat, keep, narrowed, noGrad, scope, type Tensor } from '@bax/core';
 import { type Module, transform } from '../module.ts';
 import type { Adaptable } from './changed-rows.ts';
 import type { LoraEmbedding } from './lora-embedding.ts';
@@ -34,23 +24,44 @@ export interface MergeOptions {
 }
 
 /**
- * Replaces every layer that an active adapter changes by a plain one with W + Σ w s B A, and puts copies of what they train
- * whole in the place of the base's.
- * @throws if no adapter is active, a tied weight would change, a result is not finite (or too large for the storage), or the
- * adapters are changed before it resolves.
+ * Replaces every layer that an active adapter changes by a plain one with W + Σ w s B A, and puts what they train whole in the
+ * place of the base's. The adapters are nobody else's: their factors are freed, and what they train whole becomes the model's.
+ * @throws if no adapter is active, a tied weight would change, or a result is not finite (or too large for the storage).
  */
 export async function mergeLora<M extends Module>(
   lora: LoraModel<M>,
-  { untie = false, storage = 'f32' }: MergeOptions = {},
+  options: MergeOptions = {},
 ): Promise<Merged<M>> {
-  const { model: adapted, base, active, adapters } = lora;
+  const adapters = [...lora.adapters.values()];
+  const made = adapters.flatMap(({ full }) => [...full.values()]);
+  const dispose = (): void => {
+    for (const t of made) t.dispose();
+  };
+  for (const t of made) t.requiresGrad = false;
+  try {
+    return { ...(await merged(lora, options, made)), dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  } finally {
+    for (const { branches } of adapters)
+      for (const branch of branches.values()) for (const [, t] of branch.tensors()) t.dispose();
+  }
+}
+
+/** Keeps an account of the weights that it makes. */
+async function merged<M extends Module>(
+  lora: LoraModel<M>,
+  { untie = false, storage = 'f32' }: MergeOptions,
+  made: Tensor[],
+): Promise<Omit<Merged<M>, 'dispose'>> {
+  const { model: adapted, base, layers } = lora;
   if (!['f32', 'f16', 'bf16'].includes(storage))
     throw new BaxError(`merge: storage is '${String(storage)}'; choose f32, f16 or bf16`);
   if (!lora.enabled)
     throw new BaxError('merge: the adapter is disabled, so merging would give the base; call enable() first');
-  if (active.size === 0)
+  if (lora.active.size === 0)
     throw new BaxError('merge: no adapter is active, so merging would give the base; call activate() first');
-  const layers = new Map([...lora.layers].filter(([, layer]) => layer.active().length > 0));
   const untied = Object.entries(adapted.tied).filter((pair) =>
     pair.some((name) => layers.has(name.replace(/\.weight$/, ''))),
   );
@@ -58,50 +69,19 @@ export async function mergeLora<M extends Module>(
     throw new BaxError(
       `merge: ${untied[0]![0]} is tied to ${untied[0]![1]}; merging would change both. Pass { untie: true } to give the head a weight of its own`,
     );
-  const whole = new Set([...active.keys()].flatMap((name) => [...lora.adapter(name).full.values()]));
-  const made: Tensor[] = [];
-  const dispose = (): void => {
-    for (const t of made) t.dispose();
-  };
-  const copies = new Map<Tensor, Tensor>();
-  /** Of what is trained whole: training goes on, and merging has ended. */
-  const own = (t: Tensor): Tensor | undefined => {
-    if (whole.has(t) && !copies.has(t)) {
-      copies.set(
-        t,
-        noGrad(() => keep(copy(t))),
-      );
-      made.push(copies.get(t)!);
-    }
-    return copies.get(t);
-  };
-  const merged = new Map<string, Adaptable>();
+  const plain = new Map<string, Adaptable>();
   const reports: MergedLayer[] = [];
-  let model: M;
-  try {
-    for (const [path, layer] of layers) {
-      const plain = await narrow(path, mergedLayer(layer), storage);
-      made.push(plain.weight);
-      merged.set(path, plain);
-    }
-    for (const [path, layer] of layers) reports.push(await measure(path, layer, merged.get(path)!));
-    if (lora.active !== active || lora.adapters !== adapters || !lora.enabled)
-      throw new BaxError('merge: the adapters were changed while it ran; await it before you change them. Nothing was merged'); // prettier-ignore
-    const plain = new Map(
-      [...lora.layers].map(([path, { base: inactive }]) => [
-        path,
-        transform<Adaptable>(merged.get(path) ?? inactive, { tensor: own }),
-      ]),
-    );
-    model = transform(adapted, { module: (_, path) => plain.get(path), tensor: own });
-  } catch (error) {
-    dispose();
-    throw error;
+  for (const [path, layer] of layers) {
+    const one = await narrow(path, mergedLayer(layer), storage);
+    made.push(one.weight);
+    plain.set(path, one);
+    reports.push(await measure(path, layer, one));
   }
+  const model = transform(adapted, { module: (_, path) => plain.get(path) });
   model.tied = Object.fromEntries(Object.entries(adapted.tied).filter(([name]) => !untied.some(([other]) => other === name))); // prettier-ignore
   if (Object.keys(model.tied).length < Object.keys(base.tied).length && 'config' in model)
     Object.assign(model, { config: { ...(model.config as object), tie_word_embeddings: false } });
-  return { model, report: reportOf(reports), dispose };
+  return { model, report: reportOf(reports) };
 }
 
 function mergedLayer(layer: LoraLinear | LoraEmbedding): Adaptable {

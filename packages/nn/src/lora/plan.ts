@@ -104,7 +104,8 @@ export function planOf(
 }
 
 /** @throws unless the plan was made for this very model. */
-export function checkPlan(model: Module, { entries }: LoraPlan): void {
+export function checkPlan(model: Module, { entries }: Partial<LoraPlan> = {}): void {
+  if (!entries) throw new BaxError('attachLora: give it a plan, planLora(model, config)');
   const found = model.namedModules();
   for (const { modulePath, layer } of entries)
     if (found.get(modulePath) !== layer)

@@ -13,7 +13,7 @@ import {
 import { isJsonObject, parseJson } from '../files/json.ts';
 import { openSafetensors, type Safetensors } from '../files/safetensors.ts';
 import { writeSafetensors, type TensorToWrite } from '../files/safetensors-write.ts';
-import type { Folder, WritableFolder } from '../files/source.ts';
+import { checkFolder, type Folder, type WritableFolder } from '../files/source.ts';
 import { Gpt2 } from './gpt2.ts';
 import { gpt2Config, type Gpt2Config } from './gpt2-config.ts';
 
@@ -50,6 +50,7 @@ const isMaskBuffer = (name: string): boolean => /(^|\.)attn\.(masked_)?bias$/.te
  * message names it.
  */
 export async function loadGpt2(folder: Folder, options: LoadOptions = {}): Promise<Gpt2> {
+  checkFolder('loadGpt2', folder);
   checkStorage(options);
   const config = await readConfig(folder);
   if (!(await folder.has(WEIGHTS)))
@@ -175,6 +176,7 @@ export async function saveGpt2(
   folder: WritableFolder,
   { dtype = 'F32', signal, onProgress }: SaveOptions = {},
 ): Promise<void> {
+  checkFolder('saveGpt2', folder);
   const parameters = [...model.namedParameters()];
   const known = new Set<string>();
   dryRun(model.config, (path) => known.add(path));

@@ -139,7 +139,7 @@ export class Gpt2 extends Module {
 
   /**
    * ids (i32) [B, T] → logits [B, T, vocab].
-   * @throws if ids are no matrix of integers, cached and new tokens exceed n_positions, or a row asks for an adapter that is not there.
+   * @throws if ids are no matrix of integers, cached and new tokens exceed n_positions, or `adapters` does not fit the rows or the model.
    */
   forward(ids: Tensor, context: AttentionContext = {}): Tensor {
     this.checkIds(ids, context);
@@ -171,11 +171,13 @@ export class Gpt2 extends Module {
     );
   }
 
-  private checkIds(ids: Tensor, { cache, adapters = [] }: AttentionContext): void {
+  private checkIds(ids: Tensor, { cache, adapters }: AttentionContext): void {
     if (ids.dtype !== 'i32' || ids.rank !== 2)
       throw new BaxError(`gpt2: ids are ${ids.dtype} of rank ${ids.rank}; they must be i32 [batch, time]`);
     if (ids.size === 0) throw new BaxError('gpt2: ids are empty; give at least one token');
-    const named = adapters.find((name) => name !== null);
+    if (adapters && adapters.length !== ids.shape[0])
+      throw new BaxError(`gpt2: adapters names ${adapters.length} rows, and ids have ${ids.shape[0]}`);
+    const named = adapters?.find((name) => name !== null);
     if (named !== undefined && ![...this.namedModules().values()].some((m) => m instanceof AdaptedLayer))
       throw new BaxError(`gpt2: a row asks for the adapter '${named}', and the model has none`);
     const end = (cache?.length ?? 0) + ids.shape[1]!;

@@ -1,4 +1,5 @@
 import { BaxError, expr as e, update } from '@bax/core';
+import { checkOptions } from '../options.ts';
 import { defineOptimizer, type Optimizer } from './optimizer.ts';
 import type { Decay, ParamGroup, Params } from './params.ts';
 
@@ -29,6 +30,7 @@ export interface AdamWOptions {
  * @throws if lr, λ < 0, β outside of [0, 1), ε ≤ 0, or a parameter cannot be trained.
  */
 export function adamW(params: Params | readonly ParamGroup[], options: AdamWOptions = {}): Optimizer {
+  checkOptions('adamW', options, { lr: 1, betas: 1, eps: 1, weightDecay: 1, decay: 1 });
   const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
   const [beta1, beta2] = betas;
   for (const beta of betas)

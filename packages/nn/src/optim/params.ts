@@ -80,7 +80,7 @@ const isGroups = (params: Params | readonly ParamGroup[]): params is readonly Pa
 
 /** The value. @throws unless it is a finite number from 0. */
 export function atLeast0(by: string, name: string, value: number): number {
-  if (!(value >= 0 && value < Infinity))
+  if (typeof value !== 'number' || !(value >= 0 && value < Infinity))
     throw new BaxError(`${by}: ${name} is ${value}; it must be a finite number from 0`);
   return value;
 }

@@ -1,4 +1,5 @@
 import { BaxError, expr as e, update } from '@bax/core';
+import { checkOptions } from '../options.ts';
 import { defineOptimizer, type Optimizer } from './optimizer.ts';
 import { atLeast0, type Decay, type ParamGroup, type Params } from './params.ts';
 
@@ -27,6 +28,7 @@ export interface SgdOptions {
  * cannot be trained.
  */
 export function sgd(params: Params | readonly ParamGroup[], options: SgdOptions = {}): Optimizer {
+  checkOptions('sgd', options, { lr: 1, momentum: 1, nesterov: 1, weightDecay: 1, decay: 1 });
   const { lr = 1e-3, nesterov = false, weightDecay = 0 } = options;
   const momentum = atLeast0('sgd', 'momentum', options.momentum ?? 0);
   if (nesterov && momentum === 0) throw new BaxError('sgd: nesterov needs a momentum');

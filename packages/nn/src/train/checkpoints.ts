@@ -47,8 +47,8 @@ export async function openCheckpoints<B extends TrainBatch>(
         `${file.name} is the checkpoint of ${state.losses.length} steps, under another name`,
       );
     mustAgree(file, [
-      ...differences(storedTensors(file), ownTensors(optimizer)),
       ...differences(state.run, run),
+      ...differences(storedTensors(file), ownTensors(optimizer)),
       ...otherRates(state.rates, options),
     ]);
     await restore(file, optimizer, state.stepCount);

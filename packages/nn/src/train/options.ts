@@ -67,6 +67,11 @@ export interface TrainOptions<B extends TrainBatch> {
   /** Of the keys in `TrainContext`. Default 0. */
   readonly seed?: number;
   /**
+   * Take the gradient of a parameter that a micro-batch's loss does not depend on for zero, as where rows of a batch have adapters
+   * of their own and one adapter has no row. Default false: it is an error.
+   */
+  readonly allowUnused?: boolean;
+  /**
    * Where the backend can record (WebGPU): `loss` runs for the first batch of each shape alone (four shapes are kept), and what it asked of the
    * device is done again for the next ones, which spares the host most of its work. For a `loss` that is a function of
    * the batch's tensors and of `context.key`: it may not read what changes from step to step elsewhere (reading `step`,

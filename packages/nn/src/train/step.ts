@@ -84,13 +84,17 @@ export function draw<B extends TrainBatch>({ batches, accumulate = 1, seed = 0 }
 
 /** The weighted mean over the micro-batches, its gradients after clipping, and [loss, ‖g‖ before]. */
 export function lossAndGrads<B extends TrainBatch>(
-  { loss, clip, optimizer: { params } }: TrainOptions<B>,
+  { loss, clip, optimizer: { params, namedParams }, allowUnused = false }: TrainOptions<B>,
   drawn: readonly MicroBatch<B>[],
 ): { lossAndNorm: Tensor; grads: Tensor[] } {
+  const names = [...namedParams.keys()];
   let total: { loss: Tensor; grads: Tensor[] } | undefined;
   for (const { batch, weight, context } of drawn) {
     const weighted = (mean: Tensor): Tensor => (weight === 1 ? mean : mul(mean, weight));
-    const { value, grads } = valueAndGrad(() => weighted(loss(batch, context)), params);
+    const { value, grads } = valueAndGrad(() => weighted(loss(batch, context)), params, {
+      allowUnused,
+      names,
+    });
     const laid = copyAlike(grads, params); // so that they are summed, measured and clipped in few calls
     for (const g of grads) g.dispose();
     if (!total) total = { loss: value, grads: laid };

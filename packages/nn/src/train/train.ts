@@ -1,6 +1,7 @@
 import { BaxError } from '@bax/core';
 import { breather } from '../breath.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
+import { checkOptions } from '../options.ts';
 import { openCheckpoints } from './checkpoints.ts';
 import type { TrainBatch, TrainEvent, TrainOptions, TrainResult } from './options.ts';
 import { recordedSteps } from './recorded.ts';
@@ -26,7 +27,7 @@ import { eagerSteps } from './step.ts';
  */
 export async function train<B extends TrainBatch>(options: TrainOptions<B>): Promise<TrainResult> {
   const { optimizer, schedule = () => optimizer.lr, signal, onStep, steps, startStep = 0 } = options;
-  checkOptions(options);
+  checkTraining(options);
   const began = performance.now();
   const checkpoints = options.checkpoints && (await openCheckpoints(options, options.checkpoints));
   const { found } = checkpoints ?? {};
@@ -87,8 +88,18 @@ function begin(optimizer: Optimizer): void {
   unsaved.set(optimizer, stepCount);
 }
 
-function checkOptions<B extends TrainBatch>(options: TrainOptions<B>): void {
+const TRAIN_OPTIONS: Readonly<Record<keyof TrainOptions<TrainBatch>, 1>> = {
+  batches: 1, loss: 1, steps: 1, optimizer: 1, schedule: 1, clip: 1, accumulate: 1, signal: 1, onStep: 1, startStep: 1, checkpoints: 1,
+  seed: 1, allowUnused: 1, replay: 1,
+}; // prettier-ignore
+
+function checkTraining<B extends TrainBatch>(options: TrainOptions<B>): void {
+  checkOptions('train', options, TRAIN_OPTIONS);
   const { steps, startStep = 0, accumulate = 1, optimizer, checkpoints } = options;
+  for (const name of ['batches', 'loss'] as const)
+    if (typeof options[name] !== 'function') throw new BaxError(`train: ${name} must be a function`);
+  if (typeof (optimizer as Partial<Optimizer> | undefined)?.step !== 'function')
+    throw new BaxError('train: optimizer must be one, such as adamW(lora.parameters())');
   const wantInteger = (name: string, value: number, least: number): void => {
     if (!Number.isSafeInteger(value) || value < least)
       throw new BaxError(`train: ${name} is ${value}; it must be an integer from ${least}`);
