@@ -1,6 +1,7 @@
 import { BaxError } from '@bax/core';
 import { describe, expect, test } from 'vitest';
-import { openSafetensors } from '../../../packages/nn/src/files/safetensors.ts';
+import { memoryFolder } from '@bax/nn';
+import { openSafetensors, openSafetensorsIn } from '../../../packages/nn/src/files/safetensors.ts';
 import { type ByteSource, bytesSource } from '../../../packages/nn/src/files/source.ts';
 import { failure, fileOf, spiedSource } from './support.ts';
 
@@ -129,7 +130,8 @@ test('what is no .safetensors file is closed again', async () => {
   ]) {
     let closed = 0;
     const source = bytesSource(bytes, 'a file');
-    await expect(openSafetensors({ ...source, close: async () => void closed++ })).rejects.toThrow(BaxError);
+    const folder = { ...memoryFolder(), open: async () => ({ ...source, close: async () => void closed++ }) };
+    await expect(openSafetensorsIn(folder, 'a file')).rejects.toThrow(BaxError);
     expect(closed).toBe(1);
   }
 });

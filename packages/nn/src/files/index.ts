@@ -13,6 +13,7 @@ export {
 export { saveAdapter, type SaveAdapterOptions, type SavedAdapter } from './peft-save.ts';
 export {
   openSafetensors,
+  openSafetensorsIn,
   type FloatArrays,
   type Safetensors,
   type SafetensorsTensor,

@@ -21,7 +21,7 @@ import { type PeftConfig, readPeftConfig } from './peft-config.ts';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, partName, readNames } from './peft-names.ts';
 import { mustStillSay } from './peft-pair.ts';
 import { readRecord } from './peft-record.ts';
-import { openSafetensors, type Safetensors } from './safetensors.ts';
+import { openSafetensorsIn, type Safetensors } from './safetensors.ts';
 import { checkFolder, type Folder } from './source.ts';
 
 const MAX_BYTES = 1 << 20;
@@ -72,7 +72,7 @@ export async function readAdapter(
   const json = parseJson(text, { where, maxBytes: MAX_BYTES });
   if (!isJsonObject(json)) throw new BaxError(`${where}: expected a JSON object`);
   const config = readPeftConfig(json, where);
-  const file = await openSafetensors(await folder.open(ADAPTER_WEIGHTS));
+  const file = await openSafetensorsIn(folder, ADAPTER_WEIGHTS);
   try {
     await mustStillSay(folder, text);
     return await readFile(model, config, file, options);

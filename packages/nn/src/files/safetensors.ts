@@ -8,7 +8,7 @@ import {
   headerLength,
   parseHeader,
 } from './safetensors-header.ts';
-import type { ByteSource } from './source.ts';
+import type { ByteSource, Folder } from './source.ts';
 
 /** One tensor as it is stored; `dtype` tells the type of `data`. */
 export type SafetensorsTensor = {
@@ -45,21 +45,12 @@ export interface Safetensors extends SafetensorsHeader {
 }
 
 /**
- * Opens a .safetensors file, and closes its source with it, or if it is none. Reads only its header, whatever the size.
+ * Opens a .safetensors file. Reads only its header, whatever the size of the file.
  * Rejects with a `BaxError` for a file that breaks the format in any way: offsets that overlap, leave holes or lie
  * outside the file, sizes that do not fit the shape, duplicate names, a header over 100 MB.
  * https://github.com/huggingface/safetensors#format
  */
 export async function openSafetensors(source: ByteSource): Promise<Safetensors> {
-  try {
-    return await opened(source);
-  } catch (error) {
-    await source.close();
-    throw error;
-  }
-}
-
-async function opened(source: ByteSource): Promise<Safetensors> {
   const { name, size } = source;
   if (size < 8)
     throw new BaxError(`safetensors: ${name}: ${size} bytes are too short to be a .safetensors file`);
@@ -100,6 +91,17 @@ async function opened(source: ByteSource): Promise<Safetensors> {
       await source.close();
     },
   };
+}
+
+/** The same of a folder's file, which is closed again if it is none. */
+export async function openSafetensorsIn(folder: Folder, name: string): Promise<Safetensors> {
+  const source = await folder.open(name);
+  try {
+    return await openSafetensors(source);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
 }
 
 async function readAll(source: ByteSource, offset: number, length: number): Promise<Uint8Array> {

@@ -11,7 +11,7 @@ import {
   type Tensor,
 } from '@bax/core';
 import { isJsonObject, parseJson } from '../files/json.ts';
-import { openSafetensors, type Safetensors } from '../files/safetensors.ts';
+import { openSafetensorsIn, type Safetensors } from '../files/safetensors.ts';
 import { writeSafetensors, type TensorToWrite } from '../files/safetensors-write.ts';
 import { checkFolder, type Folder, type WritableFolder } from '../files/source.ts';
 import { Gpt2 } from './gpt2.ts';
@@ -59,7 +59,7 @@ export async function loadGpt2(folder: Folder, options: LoadOptions = {}): Promi
         ? `loadGpt2: ${folder.name} holds its weights in several files; save the model with max_shard_size="100GB"`
         : `loadGpt2: ${folder.name} has no ${WEIGHTS}; save the model with safe_serialization=True`,
     );
-  const file = await openSafetensors(await folder.open(WEIGHTS));
+  const file = await openSafetensorsIn(folder, WEIGHTS);
   try {
     return await assemble(config, file, options);
   } finally {
