@@ -2,7 +2,8 @@
 
 export const LAWS: readonly string[] = Array.from({ length: 60 }, (_, i) => `P${i + 1}`);
 
-const named = (text: string): string[] => {
+/** The laws that a text names: P6, P39 to P42. */
+export const named = (text: string): string[] => {
   const numbers: number[] = [];
   for (const [, first, last] of text.matchAll(/\bP(\d+)(?: to P(\d+))?\b/g))
     for (let n = Number(first); n <= Number(last ?? first); n++) numbers.push(n);

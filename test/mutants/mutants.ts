@@ -22,80 +22,106 @@ const law = (name: string): string => `laws/lora/${name}.test.ts`;
 const GOLDEN = 'nn/files/peft-golden.test.ts';
 
 export const mutants: readonly Mutant[] = [
-  ...of('packages/core/src/ops/lora-linear.ts', [LAWS, 'laws/ops/gradients.test.ts'], [
+  ...of('packages/core/src/ops/lora-linear.ts', [LAWS], [
     ['drop the scale in the forward pass', 'add(part, mul(linear(linear(z, A), B), scale))', 'add(part, linear(linear(z, A), B))'],
-    ['drop the scale of ∂A and ∂z', 'mul(linear(part, transpose(branchOf(x, i)[2])), scale)', 'linear(part, transpose(branchOf(x, i)[2]))'],
     ['drop the scale of ∂B', 'return mul(matmul(transpose(rows(g)), rows(linear(z, A))), c.attrs.places[i]!.scale);', 'return matmul(transpose(rows(g)), rows(linear(z, A)));'],
+  ]),
+  ...of('packages/core/src/ops/lora-linear.ts', [law('gradients'), law('init')], [
+    ['drop the scale of ∂A and ∂z', 'mul(linear(part, transpose(branchOf(x, i)[2])), scale)', 'linear(part, transpose(branchOf(x, i)[2]))'],
+  ]),
+  ...of('packages/core/src/ops/lora-linear.ts', [law('dropout')], [
     ['∂B from z without A’s mask: from x', 'rows(linear(z, A))), c.attrs', 'rows(linear(x, A))), c.attrs'],
+  ]),
+  ...of('packages/core/src/ops/lora-linear.ts', [law('several')], [
     ['∂x misses W: gB Aᵀ is all', 'if (c.index === 0) return linear(c.g, transpose(weight));', 'if (c.index === 0) return mul(linear(c.g, transpose(weight)), 0);'],
   ]),
-  ...of('packages/nn/src/lora/config.ts', [LAWS, 'laws/lora/scale.test.ts', GOLDEN], [
+  ...of('packages/nn/src/lora/config.ts', [law('scale')], [
     ['α for α/r', 'alpha / (rslora ? Math.sqrt(r) : r)', 'alpha / (rslora ? Math.sqrt(r) : 1)'],
+  ]),
+  ...of('packages/nn/src/lora/config.ts', [law('scale'), law('variants')], [
     ['α/r for rsLoRA’s α/√r', 'alpha / (rslora ? Math.sqrt(r) : r)', 'alpha / r'],
   ]),
-  ...of('packages/nn/src/lora/changed-rows.ts', [LAWS, 'laws/lora/merge.test.ts', GOLDEN], [
+  ...of('packages/nn/src/lora/changed-rows.ts', [LAWS], [
     ['merge without the scale', 'return mul(matmul(rows, A), scale);', 'return matmul(rows, A);'],
+  ]),
+  ...of('packages/nn/src/lora/changed-rows.ts', [law('merge')], [
     ['merge twice', 'deltas.reduce((a, b) => add(a, b)),', 'mul(deltas.reduce((a, b) => add(a, b)), 2),'],
     ['merge the delta alone, without W', 'slice(layer.matrix, 0, start, end),', 'mul(slice(layer.matrix, 0, start, end), 0),'],
   ]),
-  ...of('packages/nn/src/lora/adapted.ts', [LAWS, 'laws/lora/base.test.ts', 'laws/lora/merge.test.ts', GOLDEN], [
+  ...of('packages/nn/src/lora/adapted.ts', [law('switch')], [
     ['disabled adapters act', 'const active = enabled ? this.active() : [];', 'const active = this.active();'],
+  ]),
+  ...of('packages/nn/src/lora/adapted.ts', [law('several')], [
     ['every adapter of a layer acts, active or not', 'return weight === undefined ? [] : [{ branch, weight }];', 'return [{ branch, weight: weight ?? 1 }];'],
     ['the weight of an active adapter is ignored', 'return weight === undefined ? [] : [{ branch, weight }];', 'return weight === undefined ? [] : [{ branch, weight: 1 }];'],
+  ]),
+  ...of('packages/nn/src/lora/adapted.ts', [law('dora')], [
     ['DoRA’s factor is left out of the merge', 'return one!.branch.magnitude ? mul(rows, reshape(this.factor(one!), [end - start, 1])) : rows;', 'return rows;'],
   ]),
-  ...of('packages/nn/src/lora/mixed-batch.ts', [GOLDEN], [
+  ...of('packages/nn/src/lora/mixed-batch.ts', [law('mixed-batch')], [
     ['rows come back in the order of their adapters', 'order.map((_, row) => order.indexOf(row))', 'order.map((_, row) => row)'],
   ]),
-  ...of('packages/nn/src/lora/branch.ts', ['laws/lora/dropout.test.ts', GOLDEN], [
+  ...of('packages/nn/src/lora/branch.ts', [law('dropout')], [
     ['no dropout on the adapter’s input', 'z: dropped(x, this.dropout, this, context)', 'z: x'],
+  ]),
+  ...of('packages/nn/src/lora/branch.ts', [law('taken')], [
     ['what was taken out of W is added, not subtracted', '{ z: x, A: A0, B: B0, start, scale: -scale }', '{ z: x, A: A0, B: B0, start, scale }'],
   ]),
-  ...of('packages/nn/src/lora/init.ts', [LAWS, 'laws/lora/init.test.ts', GOLDEN], [
+  ...of('packages/nn/src/lora/init.ts', [law('dora')], [
     ['B begins random', "B: keep(zeros([out, r], options)) };\n    }\n    case 'gaussian'", "B: keep(randn([out, r], options)) };\n    }\n    case 'gaussian'"],
+  ]),
+  ...of('packages/nn/src/lora/init.ts', [law('init')], [
     ['A begins with σ = 1/√r for 1/r', 'std: 1 / r', 'std: 1 / Math.sqrt(r)'],
     ['one random stream for all targets', 'const key = foldIn(root, entry.path);', "const key = foldIn(root, 'A');"],
+  ]),
+  ...of('packages/nn/src/lora/init.ts', [law('starts')], [
     ['PiSSA without the /s', 'Math.sqrt(S[j]! / s)', 'Math.sqrt(S[j]!)'],
   ]),
-  ...of('packages/nn/src/lora/dora.ts', [GOLDEN, 'laws/lora/dora.test.ts'], [
+  ...of('packages/nn/src/lora/dora.ts', [law('dora')], [
     ['DoRA’s norm has a gradient', 'noGrad(() => {', '(<T>(f: () => T): T => f())(() => {'],
     ['DoRA’s norm over columns', 'sqrt(sum(mul(matrix, matrix), -1))', 'sqrt(sum(mul(matrix, matrix), 0))'],
   ]),
-  ...of('packages/nn/src/lora/lora-plus.ts', [GOLDEN], [
+  ...of('packages/nn/src/lora/lora-plus.ts', [law('lora-plus')], [
     ['LoRA+’s ratio on A', "else if (factor === 'B' || t.rank === 1) fast.set(name, t);", "else if (factor === 'A' || t.rank === 1) fast.set(name, t);"],
   ]),
-  ...of('packages/nn/src/files/peft-names.ts', [GOLDEN, 'nn/files/peft-load.test.ts'], [
+  ...of('packages/nn/src/files/peft-names.ts', [GOLDEN], [
     ['A and B change places in files', "lora_${part}.weight`}`;", "lora_${part === 'A' ? 'B' : 'A'}.weight`}`;"],
   ]),
-  ...of('packages/nn/src/layers/conv1d.ts', [LAWS, 'laws/lora/layout.test.ts', 'nn/models/gpt2.test.ts'], [
+  ...of('packages/nn/src/layers/conv1d.ts', [law('layout')], [
     ['a merged Conv1D is stored untransposed', 'new Conv1D(contiguous(transpose(matrix)), this.bias)', 'new Conv1D(contiguous(matrix), this.bias)'],
   ]),
-  ...of('packages/core/src/grad.ts', ['core/grad.test.ts', 'laws/ops/gradients.test.ts'], [
+  ...of('packages/core/src/grad.ts', ['core/grad.test.ts'], [
     ['forget unbroadcast', 'reshape(axes.length > 0 ? sum(g, axes) : g, x.shape)', 'g'],
     ['a second gradient replaces the first', 'const whole = sofar ? add(sofar, g) : g;', 'const whole = g;'],
     ['free an activation before its last use', 'if (y !== loss && !y.kept && !wanted.has(y)) y.dispose(CONSUMED);', 'if (y !== loss && !y.kept && !wanted.has(y)) record.inputs[0]!.dispose(CONSUMED);'],
   ]),
-  ...of('packages/core/src/ops/reduce.ts', ['core/ops/reduce.test.ts', 'laws/ops/gradients.test.ts'], [
+  ...of('packages/core/src/ops/reduce.ts', ['core/ops/reduce.test.ts'], [
     ['sum for mean', 'div(sum(x!, axes, { keepDims: true }), countOf(x!, axes))', 'sum(x!, axes, { keepDims: true })'],
   ]),
-  ...of('packages/core/src/view.ts', ['core/view.test.ts', 'laws/ops/views.test.ts'], [
+  ...of('packages/core/src/view.ts', ['laws/ops/views.test.ts'], [
     ['transpose a stride but not the shape', 'strides: axes.map((a) => v.strides[a]!),', 'strides: v.strides,'],
     ['a slice begins one element off', 'offset: v.offset + (length > 0 ? start * v.strides[axis]! : 0),', 'offset: v.offset + (length > 0 ? start : 0),'],
   ]),
-  ...of('packages/core/src/ops/attention.ts', ['core/ops/attention.test.ts', 'laws/ops/compositions.test.ts'], [
+  ...of('packages/core/src/ops/attention.ts', ['core/ops/attention.test.ts'], [
     ['ignore the mask’s diagonal', 'y = where(le(sub(column, tk - tq), row), y, value);', 'y = where(le(sub(column, tk - tq - 1), row), y, value);'],
     ['causal is aligned at the top left', 'y = where(le(sub(column, tk - tq), row), y, value);', 'y = where(le(column, row), y, value);'],
+  ]),
+  ...of('packages/core/src/ops/attention.ts', ['laws/ops/compositions.test.ts'], [
     ['∂k misses the scale', 'sum(mul(dp, p), -1, { keepDims: true }))), attrs.scale);', 'sum(mul(dp, p), -1, { keepDims: true }))), 1);'],
   ]),
-  ...of('packages/core/src/ops/dropout.ts', ['core/ops/dropout.test.ts', 'laws/lora/dropout.test.ts'], [
+  ...of('packages/core/src/ops/dropout.ts', ['core/ops/dropout.test.ts'], [
     ['the backward pass draws another mask', 'apply(dropoutOp, [g], attrs),', 'apply(dropoutOp, [g], { ...attrs, key: Uint32Array.of(1, 2) }),'],
+  ]),
+  ...of('packages/core/src/ops/dropout.ts', [law('dropout')], [
     ['dropout without 1/(1 − p)', 'mul(x, 1 / (1 - p))', 'x'],
   ]),
-  ...of('packages/nn/src/lora/lora-model.ts', ['laws/lora/base.test.ts', GOLDEN], [
+  ...of('packages/nn/src/lora/lora-model.ts', [law('base')], [
     ['let ∂W through', 'const own = transform(module, {}); // a copy: its path will be another', 'const own = transform(module, {});\n  own.weight.requiresGrad = true;'],
+  ]),
+  ...of('packages/nn/src/lora/lora-model.ts', [law('switch')], [
     ['an adapter’s whole parameters stay when it is disabled', 'const whole = this.enabled\n', 'const whole = this.active.size > 0\n'],
   ]),
-  ...of('packages/core/src/memory.ts', ['core/scope.test.ts', 'core/grad.test.ts', 'wasm/memory.test.ts'], [
+  ...of('packages/core/src/memory.ts', ['core/scope.test.ts', 'core/grad.test.ts'], [
     ['reuse a buffer that a view still holds', 'if (--memory.holders > 0) return;', 'memory.holders--;'],
   ]),
   ...of('packages/nn/src/optim/adamw.ts', ['nn/optim/adamw.test.ts'], [
@@ -110,12 +136,14 @@ export const mutants: readonly Mutant[] = [
     ['micro-batches count alike, not by their tokens', 'weight: counts[micro]! / tokens,', 'weight: 1 / all.length,'],
     ['the same random key at every step', 'const stepKey = foldIn(root, step);', 'const stepKey = foldIn(root, 0);'],
   ]),
-  ...of('kernels/matmul-tiled.wgsl', ['backend/parts.test.ts', 'backend/conformance.test.ts', 'webgpu/kernels.test.ts'], [
+  ...of('kernels/matmul-tiled.wgsl', ['backend/conformance.test.ts'], [
     ['skip the barrier before a tile is read', '    workgroupBarrier();\n    for (var k = 0u; k < DEPTH; k++) {', '    for (var k = 0u; k < DEPTH; k++) {'],
     ['swap two strides of b', 'loadB(baseB + i32(k0 + kb) * p.bRow + i32(j) * p.bColumn)', 'loadB(baseB + i32(k0 + kb) * p.bColumn + i32(j) * p.bRow)'],
+  ]),
+  ...of('kernels/matmul-tiled.wgsl', ['backend/parts.test.ts', 'backend/storage.test.ts'], [
     ['a tile’s edge is one too short', 'if (i < p.m && j < p.n) {', 'if (i < p.m && j + 1 < p.n) {'],
   ]),
-  ...of('kernels/scatter-add.wgsl', ['backend/conformance.test.ts', 'webgpu/calls/gather.test.ts'], [
+  ...of('kernels/scatter-add.wgsl', ['webgpu/calls/gather.test.ts', 'laws/ops/backends.test.ts'], [
     ['repeated rows overwrite each other', '    sum += rows[at];', '    sum = rows[at];'],
   ]),
   ...of('kernels/attention.wgsl', ['webgpu/calls/attention.test.ts'], [
@@ -327,7 +355,7 @@ export const mutants: readonly Mutant[] = [
   ...of('packages/core/src/grad.ts', ['laws/ops/shared-nodes.test.ts'], [
     ['of several uses the last one counts', 'const whole = sofar ? add(sofar, g) : g;', 'const whole = sofar ? copy(g) : g;'],
   ]),
-  ...of('packages/core/src/grad.ts', ['laws/ops/purity.test.ts', 'core/grad.test.ts'], [
+  ...of('packages/core/src/grad.ts', ['core/grad.test.ts'], [
     ['a gradient shares the memory of another', 'return g.record || (!g.kept && g.hold.memory.holders === 1 && isContiguous(g.view)) ? g : copy(g);', 'return g;'],
   ]),
   ...of('packages/core/src/ops/elementwise.ts', ['laws/ops/isolation.test.ts'], [
@@ -349,7 +377,7 @@ export const mutants: readonly Mutant[] = [
   ]),
   ...of('packages/wasm/worker.js', ['wasm/threads/worker.test.ts', 'wasm/threads/pool.test.ts'], [
     ['claims are no atomic operations', 'const from = Atomics.add(c, NEXT, chunk);', 'const from = Atomics.load(c, NEXT);\n          c[NEXT] = from + chunk;'],
-    ['a worker reads a job’s words before it counts as active', 'const [units, chunk, scratch] = [c[UNITS], c[CHUNK], c[SCRATCH] + thread * c[SCRATCH_BYTES]];', 'const [units, chunk, scratch] = [c[UNITS], c[CHUNK], c[SCRATCH]];'],
+    ['all workers share one scratch', 'const [units, chunk, scratch] = [c[UNITS], c[CHUNK], c[SCRATCH] + thread * c[SCRATCH_BYTES]];', 'const [units, chunk, scratch] = [c[UNITS], c[CHUNK], c[SCRATCH]];'],
   ]),
   ...of('packages/wasm/src/threads/pool.ts', ['wasm/threads/pool.test.ts'], [
     ['the caller does not wait for the workers', 'Atomics.store(c, word.OPEN, 0);\n      this.#wait();', 'Atomics.store(c, word.OPEN, 0);'],
@@ -362,5 +390,63 @@ export const mutants: readonly Mutant[] = [
   ...of('packages/webgpu/src/functions.ts', ['webgpu/functions.test.ts'], [
     ['a coefficient of the GPU’s tanh has three digits', '0.13331924', '0.133'],
     ['the GPU’s erf takes the far formula of 1 + x', "let far = V(1.0f) - exp(-${horner('a', ERF_FAR)});", "let far = V(1.0f) - exp(-${horner('z', ERF_FAR)});"],
+  ]),
+  ...of('packages/nn/src/lora/changed-rows.ts', [law('several')], [
+    ['each product is added to W by itself', "add(\n    slice(layer.matrix, 0, start, end),\n    deltas.reduce((a, b) => add(a, b)),\n  );", "deltas.reduce((a, b) => add(a, b), slice(layer.matrix, 0, start, end));"],
+  ]),
+  ...of('packages/nn/src/lora/lora-plus.ts', [law('lora-plus')], [
+    ['LoRA+ decays biases', '{ params: bare, lrRatio: ratio, weightDecay: 0 },', '{ params: bare, lrRatio: ratio, ...decay },'],
+  ]),
+  ...of('packages/nn/src/lora/plan.ts', [law('plan'), law('layout')], [
+    ['slices that lie side by side overlap', 'from < to + b.out && to < from + a.out', 'from <= to + b.out && to <= from + a.out'],
+    ['slices overlap where one begins in the other alone', 'from < to + b.out && to < from + a.out', 'from === to'],
+  ]),
+  ...of('packages/nn/src/lora/init.ts', [law('starts')], [
+    ['orthogonal: A and B from the same numbers', "random(r / 2, out, 'B')", "random(r / 2, out, 'A')"],
+    ['orthogonal: no tenth of A', "half(0))), 1 / 10),", "half(0))), 1),"],
+  ]),
+  ...of('packages/nn/src/fingerprint.ts', [law('fingerprint')], [
+    ['the fingerprint knows no names', '`${name} [${t.shape', '`[${t.shape'],
+    ['the fingerprint knows no shapes', '[${t.shape.join(\', \')}]', '[]'],
+  ]),
+  ...of('packages/nn/src/lora/merge-report.ts', [law('several'), law('merge-report')], [
+    ['the bound forgets numbers too small for f16', '+ least + 2 ** -149;', '+ 2 ** -149;'],
+    ['DoRA’s bound forgets the squares that f32 loses', ' + (k * 2 ** -126) / norm ** 2', ''],
+    ['DoRA’s bound forgets how the norm is rounded', 'const e = (k / 2 + 8) * u;', 'const e = 0;'],
+  ]),
+  ...of('packages/core/src/ops/attention.ts', ['core/ops/attention.test.ts'], [
+    ['a query that sees no key passes a gradient to q and k', 'mask ? hide(dSoftmax, 0, mask, attrs.causal) : dSoftmax', 'dSoftmax'],
+  ]),
+  ...of('packages/nn/src/files/peft-save.ts', ['nn/files/peft-save.test.ts'], [
+    ['rows that no slice changes are saved with the length 1', 'lengths[i] = Math.hypot(...values.subarray(i * k, (i + 1) * k))', 'lengths[i] = 1'],
+  ]),
+  ...of('packages/nn/src/lora/algebra.ts', [law('algebra')], [
+    ['a multiple of an rsLoRA adapter has α/r', 'return new LoraBranch(parts, { alpha, rslora, place });', 'return new LoraBranch(parts, { alpha, place });'],
+  ]),
+  ...of('packages/nn/src/optim/adamw.ts', ['nn/optim/adamw.test.ts'], [
+    ['AdamW without the bias correction of v', 'Math.sqrt(1 - beta2 ** t),', '1,'],
+  ]),
+  ...of('packages/nn/src/lora/plan.ts', [law('scale')], [
+    ['a rank may exceed the smaller side', 'if (r > Math.min(k, out))', 'if (r > Math.max(k, out))'],
+  ]),
+  ...of('packages/nn/src/files/peft-blocks.ts', ['nn/files/peft-save.test.ts', 'nn/files/peft-load.test.ts'], [
+    ['slices of rsLoRA are saved with the sum of their α', 'rslora && !plain ?', 'rslora && plain ?'],
+    ['what lies outside of a slice’s block is passed over', 'v !== 0 && inside[i] === 0', 'v !== v && inside[i] === 0'],
+    ['what PiSSA took out is saved with its own sign', 'B: B0 ? beside(B, scaled(B0, -1)) : B,', 'B: B0 ? beside(B, B0) : B,'],
+  ]),
+  ...of('packages/nn/src/files/peft-config.ts', ['nn/files/peft-load.test.ts'], [
+    ['PiSSA by fast SVD is read as a plain start', '/^(pissa_|corda|', '/^(corda|'],
+  ]),
+  ...of('packages/nn/src/lora/check-active.ts', [law('dora'), law('switch')], [
+    ['another adapter may act beside DoRA if it comes later', 'other.name !== name && (dora || other.dora)', 'other.name !== name && dora'],
+  ]),
+  ...of('packages/nn/src/lora/plan.ts', [law('variants')], [
+    ['of several patterns the last one holds', 'patterns.find(([pattern]) => pattern.test(path))', 'patterns.findLast(([pattern]) => pattern.test(path))'],
+  ]),
+  ...of('packages/nn/src/lora/targets.ts', [law('plan')], [
+    ['a RegExp matches a part of a path', 'new RegExp(`^(?:${pattern.source})$`, ', 'new RegExp(pattern.source, '],
+  ]),
+  ...of('packages/nn/src/lora/lora-model.ts', [law('switch'), law('state-machine')], [
+    ['a removed adapter’s layers stay', 'else if (this.#layers.has(path)) put(this.model, path, transform(module, {}));', ''],
   ]),
 ]; // prettier-ignore

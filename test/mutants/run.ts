@@ -80,7 +80,7 @@ async function test(tests: readonly string[], on: string, minutes: number): Prom
   const report = join(copy, 'report.json');
   rmSync(report, { force: true });
   const files = [...new Set(tests)].map((t) => `test/${t}`);
-  const flags = ['--reporter=json', `--outputFile=${report}`, `--testTimeout=${3 * MINUTE}`, '-t', `^(?!on )|^on '?${on}`]; // prettier-ignore
+  const flags = ['--reporter=json', `--outputFile=${report}`, '--experimental.fsModuleCache', `--testTimeout=${3 * MINUTE}`, '-t', `^(?!on )|^on '?${on}`]; // prettier-ignore
   await new Promise<void>((done, fail) => {
     const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...flags, ...files], { cwd: copy, env: { ...process.env, BAX_GPU: gpu }, stdio: 'ignore', detached: true }); // prettier-ignore
     running = child.pid;
