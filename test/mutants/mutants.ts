@@ -429,15 +429,14 @@ export const mutants: readonly Mutant[] = [
   ...of('packages/nn/src/lora/plan.ts', [law('scale')], [
     ['a rank may exceed the smaller side', 'if (r > Math.min(k, out))', 'if (r > Math.max(k, out))'],
   ]),
-  ...of('packages/nn/src/files/peft-blocks.ts', ['nn/files/peft-save.test.ts', 'nn/files/peft-load.test.ts'], [
+  ...of('packages/nn/src/files/peft-blocks.ts', ['nn/files/peft-load.test.ts', 'nn/files/peft-save.test.ts'], [
     ['slices of rsLoRA are saved with the sum of their α', 'rslora && !plain ?', 'rslora && plain ?'],
     ['what lies outside of a slice’s block is passed over', 'v !== 0 && inside[i] === 0', 'v !== v && inside[i] === 0'],
-    ['what PiSSA took out is saved with its own sign', 'B: B0 ? beside(B, scaled(B0, -1)) : B,', 'B: B0 ? beside(B, B0) : B,'],
   ]),
   ...of('packages/nn/src/files/peft-config.ts', ['nn/files/peft-load.test.ts'], [
     ['PiSSA by fast SVD is read as a plain start', '/^(pissa_|corda|', '/^(corda|'],
   ]),
-  ...of('packages/nn/src/lora/check-active.ts', [law('dora'), law('switch')], [
+  ...of('packages/nn/src/lora/check-active.ts', [law('switch')], [
     ['another adapter may act beside DoRA if it comes later', 'other.name !== name && (dora || other.dora)', 'other.name !== name && dora'],
   ]),
   ...of('packages/nn/src/lora/plan.ts', [law('variants')], [
@@ -446,7 +445,10 @@ export const mutants: readonly Mutant[] = [
   ...of('packages/nn/src/lora/targets.ts', [law('plan')], [
     ['a RegExp matches a part of a path', 'new RegExp(`^(?:${pattern.source})$`, ', 'new RegExp(pattern.source, '],
   ]),
-  ...of('packages/nn/src/lora/lora-model.ts', [law('switch'), law('state-machine')], [
+  ...of('packages/nn/src/lora/lora-model.ts', [law('state-machine')], [
     ['a removed adapter’s layers stay', 'else if (this.#layers.has(path)) put(this.model, path, transform(module, {}));', ''],
+  ]),
+  ...of('packages/nn/src/files/peft-blocks.ts', [law('taken')], [
+    ['what PiSSA took out is saved with its own sign', 'B: B0 ? beside(B, scaled(B0, -1)) : B,', 'B: B0 ? beside(B, B0) : B,'],
   ]),
 ]; // prettier-ignore
