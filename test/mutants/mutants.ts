@@ -140,7 +140,7 @@ export const mutants: readonly Mutant[] = [
     ['skip the barrier before a tile is read', '    workgroupBarrier();\n    for (var k = 0u; k < DEPTH; k++) {', '    for (var k = 0u; k < DEPTH; k++) {'],
     ['swap two strides of b', 'loadB(baseB + i32(k0 + kb) * p.bRow + i32(j) * p.bColumn)', 'loadB(baseB + i32(k0 + kb) * p.bColumn + i32(j) * p.bRow)'],
   ]),
-  ...of('kernels/matmul-tiled.wgsl', ['backend/parts.test.ts', 'backend/storage.test.ts'], [
+  ...of('kernels/matmul-tiled.wgsl', ['backend/storage.test.ts'], [
     ['a tile’s edge is one too short', 'if (i < p.m && j < p.n) {', 'if (i < p.m && j + 1 < p.n) {'],
   ]),
   ...of('kernels/scatter-add.wgsl', ['webgpu/calls/gather.test.ts', 'laws/ops/backends.test.ts'], [
@@ -450,5 +450,8 @@ export const mutants: readonly Mutant[] = [
   ]),
   ...of('packages/nn/src/files/peft-blocks.ts', [law('taken')], [
     ['what PiSSA took out is saved with its own sign', 'B: B0 ? beside(B, scaled(B0, -1)) : B,', 'B: B0 ? beside(B, B0) : B,'],
+  ]),
+  ...of('packages/webgpu/src/calls/matmul.ts', ['backend/parts.test.ts'], [
+    ['the second half of a product’s terms replaces the first', 'accumulate: rest.accumulate || part[0] > 0,', 'accumulate: rest.accumulate,'],
   ]),
 ]; // prettier-ignore
