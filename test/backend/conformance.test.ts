@@ -1,3 +1,4 @@
+/** P31, P45, P55: what every backend must do, on sizes around each tile, among poison and guards. */
 import { conformance, leftOut } from '@bax/check';
 import { beforeAll, it } from 'vitest';
 import { onEveryBackend } from '../support/backends.ts';

@@ -5,6 +5,7 @@ import {
 import { cpu } from '@bax/cpu';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { runs } from '../support/runs.ts';
 
 let backend: Backend;
 beforeEach(() => void (backend = cpu()));
@@ -36,6 +37,7 @@ describe('moveTogether', () => {
         for (const t of tensors) t.dispose();
         expect(backend.memory().live).toBe(0);
       }),
+      runs(100),
     );
   });
 
@@ -158,6 +160,7 @@ describe('copyAlike, runsOf, mapRuns', () => {
           params.map((p, i) => [p.shape, valuesOf(p).map((x, k) => x + valuesOf(grads[i])[k])]),
         );
       }),
+      runs(100),
     );
   });
 

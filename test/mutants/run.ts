@@ -1,8 +1,8 @@
 /**
- * Applies each mutant to a copy of the sources, one at a time, runs its tests there, and says which of them noticed:
- * npm run mutants [-- --only scale] [-- --write]
+ * Applies each mutant to a copy of the sources, one at a time, runs its tests there, and says which of them noticed, and
+ * which laws those prove: npm run mutants [-- --only 'scale|decay'] [-- --write]
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -18,15 +18,27 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { chooseDriver } from '../support/gpu/driver.ts';
+import { LAWS, lawsOf } from './laws.ts';
 import { type Mutant, mutants } from './mutants.ts';
 
 const { values: args } = parseArgs({
   options: {
+    /** Parts of names or of files, with | between them. */
     only: { type: 'string', default: '' },
     write: { type: 'boolean', default: false },
   },
 });
 const root = fileURLToPath(new URL('../..', import.meta.url));
+const MINUTE = 60_000;
+/** Found once, and not by each run. */
+const { kind: gpu } = await chooseDriver();
+
+/** What the mutants of a folder are tried on: all tests that name no backend, and those on its own. */
+const kindOf = ({ file }: Mutant): 'cpu' | 'wasm' | 'webgpu' => {
+  if (file.startsWith('packages/wasm/')) return 'wasm';
+  return file.startsWith('kernels/') || file.startsWith('packages/webgpu/') ? 'webgpu' : 'cpu';
+};
 
 /** The working tree as it is, with its own links to the packages: else the tests would run the original. */
 function copyOf(): string {
@@ -50,13 +62,35 @@ function copyOf(): string {
 
 interface Outcome {
   readonly passed: number;
+  /** `file: name` of each test. */
   readonly failed: readonly string[];
 }
-function test(copy: string, tests: readonly string[]): Outcome {
+let running: number | undefined; // whose group it is: a worker in an endless loop hears no signal that its parent gets
+const end = (): void => {
+  if (running !== undefined) process.kill(-running, 'SIGKILL');
+};
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    end();
+    rmSync(copy, { recursive: true, force: true });
+    process.exit(1);
+  });
+
+async function test(tests: readonly string[], on: string, minutes: number): Promise<Outcome> {
   const report = join(copy, 'report.json');
   rmSync(report, { force: true });
   const files = [...new Set(tests)].map((t) => `test/${t}`);
-  spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--reporter=json', `--outputFile=${report}`, ...files], { cwd: copy, stdio: 'ignore', timeout: 1_200_000 }); // prettier-ignore
+  const flags = ['--reporter=json', `--outputFile=${report}`, '--experimental.fsModuleCache', `--testTimeout=${3 * MINUTE}`, '-t', `^(?!on )|^on '?${on}`]; // prettier-ignore
+  await new Promise<void>((done, fail) => {
+    const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...flags, ...files], { cwd: copy, env: { ...process.env, BAX_GPU: gpu }, stdio: 'ignore', detached: true }); // prettier-ignore
+    running = child.pid;
+    const timer = setTimeout(end, minutes * MINUTE);
+    child.on('error', fail).on('exit', () => {
+      running = undefined;
+      clearTimeout(timer);
+      done();
+    });
+  });
   if (!existsSync(report)) return { passed: 0, failed: [`${tests.join(', ')}: does not end`] };
   interface File {
     readonly name: string;
@@ -77,26 +111,44 @@ function test(copy: string, tests: readonly string[]): Outcome {
   };
 }
 
+/** The laws that failed, in order. */
+const broken = ({ failed }: Outcome): string[] => {
+  const laws = new Set(failed.flatMap((test) => lawsOf(test, (file) => readFileSync(join(root, 'test', file), 'utf8')))); // prettier-ignore
+  return LAWS.filter((law) => laws.has(law));
+};
 /** The laws and files that noticed, in few words. */
-function killers({ failed }: Outcome): string {
-  const laws = new Set(failed.flatMap((name) => name.match(/\bP\d+\b/g) ?? []));
+function killers(outcome: Outcome): string {
+  const { failed } = outcome;
+  if (failed[0]?.endsWith(': does not end')) return 'its tests do not end';
+  const laws = broken(outcome);
   const files = new Set(failed.map((name) => name.split(':')[0]));
-  return `${failed.length} tests (${[...files].join(', ')}${laws.size > 0 ? `; ${[...laws].join(', ')}` : ''})`;
+  return `${failed.length} tests (${[...files].join(', ')}${laws.length > 0 ? `; ${laws.join(', ')}` : ''})`;
 }
 
-const chosen = mutants.filter(({ name, file }) => `${name} ${file}`.includes(args.only));
+/** All must pass without a mutant; what only took too long on a busy machine has another chance. */
+async function passing(some: readonly Mutant[], on: string): Promise<number> {
+  const { passed, failed } = await test(some.flatMap(({ tests }) => tests), on, 60); // prettier-ignore
+  if (passed === 0)
+    throw new Error(`without a mutant no test passes on ${on}: ${failed.slice(0, 3).join('; ')}`);
+  if (failed.length === 0) return passed;
+  const again = await test(failed.map((name) => name.split(':')[0]!), on, 60); // prettier-ignore
+  if (again.failed.length > 0)
+    throw new Error(`without a mutant ${again.failed.length} tests fail already: ${again.failed.slice(0, 3).join('; ')}`); // prettier-ignore
+  return passed + failed.length;
+}
+
+const chosen = mutants.filter(({ name, file }) => args.only.split('|').some((part) => `${name} ${file}`.includes(part))); // prettier-ignore
 const copy = copyOf();
 const rows: string[] = [];
+const killed = new Map<string, string[]>(LAWS.map((law) => [law, []]));
 let survived = 0;
 try {
-  const before = test(copy, chosen.flatMap(({ tests }) => tests)); // prettier-ignore
-  if (before.failed.length > 0 || before.passed === 0)
-    throw new Error(
-      `without a mutant ${before.failed.length} tests fail already: ${before.failed.slice(0, 3).join('; ')}`,
-    );
-  console.log(`${chosen.length} mutants; without one, all ${before.passed} of their tests pass`);
+  let passed = 0;
+  for (const on of new Set(chosen.map(kindOf)))
+    passed += await passing(chosen.filter((mutant) => kindOf(mutant) === on), on); // prettier-ignore
+  console.log(`${chosen.length} mutants; without one, all ${passed} of their tests pass`);
   for (const mutant of chosen) {
-    const outcome = tried(mutant);
+    const outcome = await tried(mutant);
     const dead = outcome.failed.length > 0;
     if (!dead) survived++;
     const line = `${dead ? 'killed  ' : 'SURVIVED'}  ${mutant.name}`;
@@ -104,19 +156,24 @@ try {
     rows.push(
       `| ${mutant.name} | \`${mutant.file}\` | ${dead ? `killed by ${killers(outcome)}` : '**survived**'} |`,
     );
+    for (const law of broken(outcome)) killed.get(law)!.push(mutant.name);
   }
 } finally {
   rmSync(copy, { recursive: true, force: true });
 }
 console.log(`${chosen.length - survived} killed, ${survived} survived`);
+if (args.only === '')
+  for (const [law, names] of killed) if (names.length === 0) console.log(`${law} kills none of them`);
 if (args.write) {
   const day = new Date().toISOString().slice(0, 10);
-  const text = `# npm run mutants, ${day}\n\n${chosen.length - survived} killed, ${survived} survived. Each was applied alone to a copy of the sources; the tests that were asked are named in \`test/mutants/mutants.ts\`.\n\n| mutant | file | |\n|---|---|---|\n${rows.join('\n')}\n`;
+  const laws = [...killed].map(([law, names]) => `| ${law} | ${names.join('; ') || '**none**'} |`);
+  const text = `# npm run mutants, ${day}\n\n${chosen.length - survived} killed, ${survived} survived. Each was applied alone to a copy of the sources; the tests that were asked are named in \`test/mutants/mutants.ts\`, and were run on the cpu, those of mutants of a backend on that backend.\n\n| mutant | file | |\n|---|---|---|\n${rows.join('\n')}\n\nBy law: the mutants that its tests killed.\n\n| law | mutants |\n|---|---|\n${laws.join('\n')}\n`;
   writeFileSync(join(root, `bench/results/${day}-mutants.md`), text);
 }
 process.exitCode = survived > 0 ? 1 : 0;
 
-function tried({ file, find, put, tests }: Mutant): Outcome {
+async function tried(mutant: Mutant): Promise<Outcome> {
+  const { file, find, put, tests } = mutant;
   const path = join(copy, file);
   const source = readFileSync(path, 'utf8');
   if (source.split(find).length !== 2) throw new Error(`${file} does not hold '${find}' once`);
@@ -125,7 +182,7 @@ function tried({ file, find, put, tests }: Mutant): Outcome {
     source.replace(find, () => put),
   );
   try {
-    return test(copy, tests);
+    return await test(tests, kindOf(mutant), 5);
   } finally {
     writeFileSync(path, source);
   }

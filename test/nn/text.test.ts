@@ -4,6 +4,7 @@ import { allWindows, randomWindows } from '@bax/nn';
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { failure } from './files/support.ts';
+import { runs } from '../support/runs.ts';
 
 let backend = cpu();
 beforeEach(() => setBackend((backend = cpu())));
@@ -36,6 +37,7 @@ test('allWindows: side by side from the first token on, each target one place la
       }
       expect(seen).toEqual([...Array(Math.floor((n - 1) / context) * context).keys()]);
     }),
+    runs(100),
   );
 });
 
@@ -55,6 +57,7 @@ test('allWindows with a limit: so many of them, without overlap, the first at 0,
         expect(Math.abs(start / context - (i * places) / starts.length)).toBeLessThan(1);
       });
     }),
+    runs(100),
   );
 });
 
@@ -73,7 +76,7 @@ test('randomWindows: a function of seed and step, every window inside the text, 
     expect(rows(targets).every((row) => row.at(-1)! < n)).toBe(true);
     expect(rows(randomWindows(text(n), step, { context, batch, seed }).ids)).toEqual(rows(ids));
   };
-  fc.assert(fc.property(sizes, fc.nat(1e6), fc.nat(1e6), law));
+  fc.assert(fc.property(sizes, fc.nat(1e6), fc.nat(1e6), law), runs(100));
   const starts = (seed: number): number[] =>
     Array.from(
       { length: 200 },

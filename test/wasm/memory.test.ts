@@ -1,3 +1,4 @@
+/** P45: blocks never overlap, growth loses nothing, what is freed comes back. */
 import { BaxError, type Backend, expr, type Storage, type View } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import { wasm } from '@bax/wasm';

@@ -64,8 +64,7 @@ describe('errors', () => {
   ]);
 });
 
-// P36
-describe('fixed points', () => {
+describe('P36: fixed points', () => {
   test('Q = K = 0, causal: row i is the mean of v_0 … v_i', () => {
     const v = normal([1, 1, 5, 3], 1);
     const y = list(attention(zeros([1, 1, 5, 2], f64), zeros([1, 1, 5, 2], f64), v, { causal: true }));
@@ -120,7 +119,7 @@ function naive(
   return out;
 }
 
-describe('against the definition', () => {
+describe('P36: against the definition', () => {
   const [B, H, Hkv, Tq, Tk, D, Dv] = [2, 4, 2, 3, 5, 4, 3];
   const make = (): [Tensor, Tensor, Tensor] => [
     normal([B, H, Tq, D], 1),

@@ -51,18 +51,20 @@ test('how many stay is binomial', () => {
   }
 });
 
-// P44, in small
-test.each([0.5, 0.75])('y = mask ∘ x / (1 − p), and the same mask in the gradient: bits, p = %s', (p) => {
-  const x = tensor(
-    Float32Array.from({ length: 60 }, (_, i) => i - 30),
-    { shape: [3, 4, 5], requiresGrad: true },
-  );
-  const mask = list(dropoutMask(x, p, k));
-  const y = dropout(x, { p, key: k });
-  assertSameBits(list(y), list(x).map((v, i) => (v * mask[i]) / (1 - p)), 'y'); // prettier-ignore
-  const c = reshape(arange(60, { dtype: 'f32' }), [3, 4, 5]);
-  assertSameBits(list(grad(y, [x], { cotangent: c })[0]), list(c).map((v, i) => (v * mask[i]) / (1 - p)), '∂x'); // prettier-ignore
-});
+test.each([0.5, 0.75])(
+  'P44: y = mask ∘ x / (1 − p), and the same mask in the gradient: bits, p = %s',
+  (p) => {
+    const x = tensor(
+      Float32Array.from({ length: 60 }, (_, i) => i - 30),
+      { shape: [3, 4, 5], requiresGrad: true },
+    );
+    const mask = list(dropoutMask(x, p, k));
+    const y = dropout(x, { p, key: k });
+    assertSameBits(list(y), list(x).map((v, i) => (v * mask[i]) / (1 - p)), 'y'); // prettier-ignore
+    const c = reshape(arange(60, { dtype: 'f32' }), [3, 4, 5]);
+    assertSameBits(list(grad(y, [x], { cotangent: c })[0]), list(c).map((v, i) => (v * mask[i]) / (1 - p)), '∂x'); // prettier-ignore
+  },
+);
 
 test('the mask goes by position, whatever the strides of x and of the gradient', () => {
   const x = reshape(arange(12, { dtype: 'f32' }), [3, 4]);

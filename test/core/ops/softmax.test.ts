@@ -33,8 +33,7 @@ test('by hand, along either axis', () => {
   assertWithin(list(softmax(transpose(x), 0)), [0.25, 0.25, 0.75, 0.75], 1e-15, 'columns of the transpose');
 });
 
-// P36
-describe.each(['f64', 'f32'] as const)('%s', (dtype) => {
+describe.each(['f64', 'f32'] as const)('P36: %s', (dtype) => {
   const u = UNIT_ROUNDOFF[dtype];
   const [rows, n] = [50, 17];
 

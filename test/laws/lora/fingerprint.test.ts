@@ -1,5 +1,5 @@
 /** P50: an adapter belongs to the base that it was trained on, to the bit. */
-import { fromHost, keep, type Tensor } from '@bax/core';
+import { fromHost, keep, reshape, type Tensor } from '@bax/core';
 import { castModule, fingerprint, type Gpt2, loadAdapter, memoryFolder, type Module, put, readAdapter, saveAdapter } from '@bax/nn'; // prettier-ignore
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -82,6 +82,12 @@ onEveryBackend((on) => {
     });
     expect(await fingerprint(small!)).toBe(await fingerprint(large!));
     expect(await fingerprint(small!)).not.toBe(was);
+
+    // the same numbers in another shape
+    const reshaped = castModule(model, 'f32');
+    const table = reshaped.namedParameters().get('transformer.wpe.weight')!;
+    put(reshaped, 'transformer.wpe.weight', keep(reshape(table, [table.size])));
+    expect(await fingerprint(reshaped)).not.toBe(was);
 
     // two weights of one shape in each other's places are another base
     const exchanged = castModule(model, 'f32');

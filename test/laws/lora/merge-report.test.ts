@@ -39,6 +39,11 @@ const families: Readonly<Record<string, (i: Instance) => Instance>> = {
     W: f32(i.W, (x, row) => x * 2 ** (row % 2 ? 0 : -40)),
     parts: i.parts.map((p) => ({ ...p, B: f32(p.B, (x, row) => x * 2 ** (row % 3 ? 0 : -45)) })),
   }),
+  'rows whose squares f32 loses, or holds but roughly': (i) => ({
+    ...i,
+    W: f32(i.W, (x) => x * 2 ** -62),
+    parts: i.parts.map((p) => ({ ...p, B: f32(p.B, (x) => x * 2 ** -62) })),
+  }),
 };
 const alphas = fc.oneof(fc.constant(undefined), fc.constantFrom(8 / 3, 0.3, 7));
 const kinds = fc.constantFrom('dora', 'dora', 'taken', 'both', 'plain');

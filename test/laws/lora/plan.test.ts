@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { failure } from '../../nn/files/support.ts';
 import { tinyGpt2, tokens } from '../../nn/support/gpt2.ts';
+import { runs } from '../../support/runs.ts';
 
 const backend = cpu();
 
@@ -114,6 +115,7 @@ describe('P25: a pattern means whole segments at the end of a path, and every pa
           p.length <= f.length && p.every((s, i) => s === f[f.length - p.length + i]),
         );
       }),
+      runs(100),
     );
     expect(matches('q', 'h.0.freq')).toBe(false);
     expect(matches('', 'h.0')).toBe(false);
@@ -142,6 +144,7 @@ describe('P25: a pattern means whole segments at the end of a path, and every pa
         expect(planned([...some, ...others])).toEqual(expect.arrayContaining(planned(some)));
         expect(planned([...some].reverse())).toEqual(planned(some));
       }),
+      runs(100),
     );
   });
 

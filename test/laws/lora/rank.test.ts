@@ -45,6 +45,7 @@ describe('the tools', () => {
           ),
         ).toBe(rank);
       }),
+      runs(100),
     );
   });
   test('singularValues: of a known matrix, also the tiny ones', () => {

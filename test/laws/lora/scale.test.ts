@@ -17,6 +17,7 @@ test('P8: s = α/r, rounded once; α = r gives 1', () => {
       expect(loraScale(alpha, r)).toBe(alpha / r);
       expect(loraScale(r, r)).toBe(1);
     }),
+    runs(100),
   );
 });
 

@@ -175,6 +175,7 @@ test('P8: s is computed in f64 and rounded once: α/√r for rsLoRA, so that α 
         expect(loraScale(Math.sqrt(r), r, true)).toBe(1);
       },
     ),
+    runs(100),
   );
 });
 

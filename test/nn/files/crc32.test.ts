@@ -3,6 +3,7 @@ import { crc32 } from '@bax/nn';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ascii } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 test('the check value of the standard, and nothing', () => {
   expect(crc32(ascii('123456789'))).toBe(0xcbf43926);
@@ -15,5 +16,6 @@ test("is zlib's, of the whole and of one piece after the other", () => {
     fc.property(bytes, bytes, (a, b) => {
       expect(crc32(b, crc32(a))).toBe(zlib(Uint8Array.from([...a, ...b])));
     }),
+    runs(100),
   );
 });

@@ -163,6 +163,24 @@ describe('P23, P49: what saveAdapter writes', () => {
     expectClose(await again.model.forward(ids).data(), await own.model.forward(ids).data(), 1e-13);
   });
 
+  it.each([
+    ['DoRA, lengths of all rows: those that no slice changes keep W’s', { dora: true }],
+    ['rsLoRA, the α that gives their scale at the summed rank', { rslora: true }],
+  ])('PEFT sees, of slices with %s', async (_, kind) => {
+    const model = tinyGpt2({ backend, dtype: 'f64' });
+    const ids = tokens(backend, [2, 5]);
+    const folder = memoryFolder();
+    await saveAdapter(randomAdapter(model, { r: 2, alpha: 3, targets: ['q', 'v'], ...kind }), folder);
+    const foreign = rewrite(await bytesOf(folder), (_, metadata) => delete metadata['bax']); // as PEFT would write it again
+    const whole = memoryFolder({
+      'adapter_config.json': JSON.stringify(await configOf(folder)),
+      'adapter_model.safetensors': foreign,
+    });
+    const [{ lora: again }, { lora: own }] = [await loadAdapter(model, whole), await loadAdapter(model, folder)]; // prettier-ignore
+    expect([...again.adapter().branches.keys()]).toEqual(['transformer.h.0.attn.c_attn', 'transformer.h.1.attn.c_attn']); // prettier-ignore
+    expectClose(await again.model.forward(ids).data(), await own.model.forward(ids).data(), 1e-6); // all is rounded to f32
+  });
+
   it('modules of unequal r and α are named in rank_pattern and alpha_pattern, and are read back', async () => {
     const model = tinyGpt2({ backend });
     const { entries } = planLora(model, { r: 1, targets: ['c_attn', 'mlp.c_proj'] });

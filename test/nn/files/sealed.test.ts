@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { faultOf, writeSealed } from '../../../packages/nn/src/files/sealed.ts';
 import { bytesSource } from '../../../packages/nn/src/files/source.ts';
 import { spiedSource } from './support.ts';
+import { runs } from '../../support/runs.ts';
 
 const tensors = [
   { name: 'zz', dtype: 'F32', shape: [2], data: Float32Array.of(1, -0) },
@@ -47,6 +48,7 @@ test('P60: every bit that is turned, every end that is missing, is found, also w
       if (await fault(any)) return;
       expect(crc32(any.subarray(0, -4))).toBe(new DataView(any.buffer).getUint32(any.length - 4, true));
     }),
+    runs(100),
   );
 });
 

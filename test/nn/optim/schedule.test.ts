@@ -1,6 +1,7 @@
 import { constant, warmupCosine, warmupLinear } from '@bax/nn';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { runs } from '../../support/runs.ts';
 
 const settings = fc
   .record({
@@ -28,7 +29,7 @@ describe.each([
       expect(schedule(steps)).toBe(final);
       expect(schedule(steps + 99)).toBe(final);
     });
-    fc.assert(property);
+    fc.assert(property, runs(100));
   });
 
   it('rises to warmup and falls after it, between 0 and lr', () => {
@@ -41,7 +42,7 @@ describe.each([
         else expect(rate).toBeLessThanOrEqual(rates[step - 1] * (1 + 1e-15));
       });
     });
-    fc.assert(property);
+    fc.assert(property, runs(100));
   });
 
   it('refuses what has no meaning', () => {

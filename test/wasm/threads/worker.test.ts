@@ -1,5 +1,5 @@
 /**
- * worker.js with another thread in each of its gaps: what two processors do to one another once in a million claims
+ * P55: worker.js with another thread in each of its gaps: what two processors do to one another once in a million claims
  * happens here each time. Its Atomics are ours, and before each of them the other thread acts.
  */
 import { readFileSync } from 'node:fs';
