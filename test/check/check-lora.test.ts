@@ -261,6 +261,8 @@ describe('refuses', () => {
     expect(await said(checkLora(silent, x))).toBe('BaxError: checkLora: the model has no forward(x); give a function (model) => tensor instead'); // prettier-ignore
     const nothing = (() => undefined) as unknown as Asked<Net>;
     expect(await said(checkLora(lora, nothing, few))).toContain('checkLora: the function gave undefined, not a tensor; it is synchronous'); // prettier-ignore
+    const later = (async () => x) as unknown as Asked<Net>;
+    expect(await said(checkLora(lora, later, few))).toContain('checkLora: the function gave a Promise, not a tensor; it is synchronous'); // prettier-ignore
   });
 
   it('no active adapter, a tied head, a disabled merge', async () => {

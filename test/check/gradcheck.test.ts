@@ -167,6 +167,18 @@ describe('refuses', () => {
     expect(x.backend.memory().buffers).toBe(buffers);
   });
 
+  test('an f that gives no tensor, or not at once', async () => {
+    const x = f64([3]);
+    const later = (async () => sum(x)) as unknown as () => Tensor;
+    await expect(gradcheck(later, { x })).rejects.toThrow(
+      new CheckError(
+        'gradcheck: f gave a Promise, not a tensor; it must give one at once, so await what it needs before',
+      ),
+    );
+    for (const [y, kind] of [[undefined, 'undefined'], [2, 'number'], [null, 'object']] as const)
+      await expect(gradcheck(() => y as unknown as Tensor, { x })).rejects.toThrow(`gradcheck: f gave ${kind}, not a tensor`);
+  }); // prettier-ignore
+
   test('nothing to move, integers, and NaN', async () => {
     await expect(gradcheck(() => f64([1]), {})).rejects.toThrow('gradcheck: there is no tensor to move');
     const i = tensor([1], { dtype: 'i32' });

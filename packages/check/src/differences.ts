@@ -7,6 +7,7 @@ import {
   fromHost,
   grad,
   hostArray,
+  isTensor,
   type Key,
   key,
   normals,
@@ -16,7 +17,7 @@ import {
 } from '@bax/core';
 import { sameBits } from './bits.ts';
 import { UNIT_ROUNDOFF } from './bounds.ts';
-import { CheckError } from './errors.ts';
+import { CheckError, kindOf } from './errors.ts';
 
 type Floats = Float64Array | Float32Array;
 
@@ -35,7 +36,7 @@ export interface Subject {
   readonly precision: 'f32' | 'f64';
 }
 
-/** @throws CheckError if f is not a function of the tensors alone. */
+/** @throws CheckError if f gives no tensor, or is not a function of the tensors alone. */
 export async function subjectOf(f: () => Tensor, tensors: readonly Tensor[], seed: number): Promise<Subject> {
   const home = (await Promise.all(tensors.map((t) => t.data()))) as Floats[];
   const [first, again] = [evaluated(f), evaluated(f)];
@@ -116,7 +117,13 @@ function weighted(values: ArrayLike<number>, weights: Float64Array): { value: nu
 }
 
 /** What f gives; not under noGrad, since f may itself ask for gradients. */
-const evaluated = (f: () => Tensor): Tensor => scope(() => detach(f()));
+const evaluated = (f: () => Tensor): Tensor =>
+  scope(() => {
+    const y: unknown = f();
+    if (!isTensor(y))
+      throw new CheckError(`gradcheck: f gave ${kindOf(y)}, not a tensor; it must give one at once, so await what it needs before`); // prettier-ignore
+    return detach(y);
+  });
 
 /** Smaller tensors move as if their rms were this: a zero tensor has a gradient too. */
 const SMALLEST_RMS = 1e-2;

@@ -29,6 +29,10 @@ export function messageOf(error: unknown): string {
   return expected ? error.message : `${error.name}: ${error.message}`;
 }
 
+/** What a function gave that should have given a tensor, in words. */
+export const kindOf = (y: unknown): string =>
+  typeof (y as { then?: unknown } | null | undefined)?.then === 'function' ? 'a Promise' : Array.isArray(y) ? 'a list of other things' : typeof y; // prettier-ignore
+
 /** Whose law was broken, which, and how to try it again. */
 export interface Broken {
   /** The backend, the op, the model. */
