@@ -22,6 +22,13 @@ export class KinkError extends CheckError {
   override readonly name = 'KinkError';
 }
 
+/** A law of which nothing can be said, since what it watches does not work, of which another law speaks. */
+export class UntriedError extends CheckError {}
+
+/** Whether a law was not tried, also where its error was wrapped to say more. */
+export const isUntried = (error: unknown): boolean =>
+  error instanceof UntriedError || (error instanceof CheckError && error.cause instanceof UntriedError);
+
 /** An error's message; of one that no law and no op threw, its kind too. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -5,7 +5,7 @@ import { type Folder, type Gpt2, type JsonObject, loadAdapter, loadGpt2, type Lo
 import { askOf } from '../adapter/asked.ts';
 import { tryLaw } from '../adapter/check-lora.ts';
 import { adapterLaws, type Subject } from '../adapter/laws.ts';
-import { CheckError, messageOf } from '../errors.ts';
+import { CheckError, isUntried, messageOf } from '../errors.ts';
 import { checkRunOptions, type RunOptions } from '../run.ts';
 import { type AdapterFile, assertFinite, openWeights, pairsOf, readConfig } from './adapter-files.ts';
 import { assertCounts, assertNotZero, assertShapes, assertTargets, factsOf } from './file-laws.ts';
@@ -45,7 +45,7 @@ interface Step {
 const ON_THE_MODEL: readonly { law: string; name: string; says: string; done: string; inputs?: true }[] = [
   { law: 'P24', name: 'rank', says: 'merging adds to each weight no more than rank r (P4)', done: 'no weight changes by more than rank r' },
   { law: 'P21', name: 'disabled', says: 'disabled, the model computes the bits of its base (P21)', done: 'the bits of the base', inputs: true },
-  { law: 'every', name: 'acts', says: 'every adapted layer changes the output, unless its B A is zero', done: 'every layer that is not zero changes the output', inputs: true },
+  { law: 'every adapted', name: 'acts', says: 'every adapted layer changes the output, unless its B A is zero', done: 'every layer that is not zero changes the output', inputs: true },
   { law: 'P6', name: 'merged', says: 'merged is unmerged in f32: weights within their bound (P33), outputs within what f32 costs (P34)', done: 'weights within their bound, outputs within what f32 costs', inputs: true },
   { law: 'P23', name: 'saved', says: 'saved again and loaded, every tensor has its bits (P23)', done: 'the same bits' },
   { law: 'P5', name: 'base bits', says: 'no bit of the base changes by any of this (P5)', done: 'unchanged' },
@@ -242,7 +242,12 @@ async function verdictOf(
     const message = await run(found, { ...options, tried });
     return { name, says, state: 'held', message, cases, ms: performance.now() - start };
   } catch (error) {
-    return { name, says, state: 'broken', message: messageOf(error), cases, ms: performance.now() - start };
+    const ms = performance.now() - start;
+    if (isUntried(error)) {
+      const [first] = messageOf((error as Error).cause ?? error).split('\n');
+      return { name, says, state: 'not tried', message: first!, cases, ms };
+    }
+    return { name, says, state: 'broken', message: messageOf(error), cases, ms };
   }
 }
 
