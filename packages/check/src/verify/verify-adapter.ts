@@ -118,7 +118,7 @@ function steps(base: Folder, adapter: Folder, backend: Backend, cases: number): 
       says: 'it loads onto the base, all of it, and nothing is left over',
       needs: ['config', 'adapter', 'base'],
       async run(found) {
-        const { lora, warnings, unknownKeys } = await loadAdapter(found.base!, adapter);
+        const { lora, warnings, unknownKeys } = await loadAdapter(found.base!, adapter).catch(onAnotherBase);
         found.lora = lora;
         found.warnings.push(...warnings, ...unknownKeys.map((key) => `adapter_config.json: ${key} is not known to bax, and was ignored`)); // prettier-ignore
         found.layers = await factsOf(lora);
@@ -168,6 +168,14 @@ function steps(base: Folder, adapter: Folder, backend: Backend, cases: number): 
       },
     })),
   ];
+}
+
+/** What `loadAdapter` advises of an adapter of another base, for those who only verify. */
+function onAnotherBase(error: unknown): never {
+  const advice = 'Load the base that it was trained on, or pass { anyBase: true }';
+  if (!(error instanceof BaxError && error.message.endsWith(advice))) throw error;
+  const message = error.message.replace(advice, 'Give the base that it was trained on');
+  throw new BaxError(message, { cause: error });
 }
 
 /** A law of `checkLora`, tried on the adapter as it is and on so many random inputs. */
