@@ -49,7 +49,7 @@ describe('finds nothing wrong with', () => {
       const bits = await modelHashes(lora.model);
       const { passed, leftOut, dead, outputs } = await checkLora(lora, undefined, few);
       expect(passed.map(({ name }) => name.split(':')[0])).toEqual([
-        'P24', 'P21', 'P7', 'P2', 'every adapted layer changes the output, unless its B A is zero', 'P6, P33, P34', 'P23', 'P5',
+        'every number of the adapter, and of the layers that it adapts, is finite', 'P24', 'P21', 'P7', 'P2', 'every adapted layer changes the output, unless its B A is zero', 'P6, P33, P34', 'P23', 'P5',
       ]); // prettier-ignore
       expect(passed.every(({ cases }) => cases >= 2)).toBe(true);
       expect(dead).toEqual([]);
@@ -228,6 +228,46 @@ describe('names the law that is broken by', () => {
   });
 });
 
+describe('blames no law for what another says', () => {
+  const others = /\nnot tried, since others do not hold:((?:\n {2}.*)*)$/;
+  const untried = (message: string): string[] =>
+    [...(others.exec(message)?.[1] ?? '').matchAll(/\n {2}([^:]*)/g)].map(([, law]) => law!);
+
+  it('a factor, or a base, that is not finite', async () => {
+    const law = 'every number of the adapter, and of the layers that it adapts, is finite';
+    const nan = await net(inUse);
+    assign(nan.parameters().get('first.lora.A')!, tensor([0, 0, 0, 0, 0, NaN, 0, 0], { shape: [2, 4], backend })); // prettier-ignore
+    const [first, message] = await broken(checkLora(nan, x));
+    expect([first, untried(message)]).toEqual([law, ['P24', 'P5']]);
+    expect(message).toContain(`checkLora: ${law}: first.lora.A is NaN at [1, 1]\n`);
+    expect(message.replace(others, '')).not.toMatch(/^ {2}P(24|5):/m);
+    const base = await net(inUse);
+    assign((base.base.second as Linear).weight, mul(randn([3, 6], { key: 1, backend }), Infinity));
+    expect(await broken(checkLora(base, x))).toEqual([law, expect.stringMatching(/: second\.weight of the base is -?Infinity at \[0, 0\]\n/)]); // prettier-ignore
+  });
+
+  it('a merge that throws', async () => {
+    const lora = await net(inUse);
+    Object.assign(lora, { merge: async () => Promise.reject(new Error('no merge today')) });
+    const [first, message] = await broken(checkLora(lora, x));
+    expect([first, untried(message)]).toEqual(['P6, P33, P34', ['P24', 'P5']]);
+    const p5 = await broken(checkLora(lora, x, { only: 'P5' }));
+    expect(p5[1]).toContain('not tried to the end, and no bit was changed so far, since another law does not hold: P6, P33, P34: merged is unmerged: each weight within its bound, and the outputs within what f32 costs: no merge today'); // prettier-ignore
+    expect((await broken(checkLora(lora, x, { only: 'P24' })))[1]).toContain(': not tried, since merging fails: no merge today'); // prettier-ignore
+  });
+
+  it('P5: a merge that throws, and changed a bit before', async () => {
+    const lora = await net(inUse);
+    const merge = async (): Promise<never> => {
+      const { weight } = lora.base.second as Linear;
+      assign(weight, mul(weight, 1 + 2 ** -23));
+      throw new Error('no merge today');
+    };
+    Object.assign(lora, { merge });
+    expect(await broken(checkLora(lora, x, { only: 'P5' }))).toEqual(['P5', expect.stringContaining("the base's second.weight was changed")]); // prettier-ignore
+  });
+});
+
 describe('verifyMerge', () => {
   it('proves weights and outputs, and says so', async () => {
     const lora = gpt2();
@@ -268,6 +308,8 @@ describe('refuses', () => {
     expect(await said(checkLora(silent, x))).toBe('BaxError: checkLora: the model has no forward(x); give a function (model) => tensor instead'); // prettier-ignore
     const nothing = (() => undefined) as unknown as Asked<Net>;
     expect(await said(checkLora(lora, nothing, few))).toContain('checkLora: the function gave undefined, not a tensor; it is synchronous'); // prettier-ignore
+    const later = (async () => x) as unknown as Asked<Net>;
+    expect(await said(checkLora(lora, later, few))).toContain('checkLora: the function gave a Promise, not a tensor; it is synchronous'); // prettier-ignore
   });
 
   it('no active adapter, a tied head, a disabled merge', async () => {

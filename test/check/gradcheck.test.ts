@@ -130,11 +130,30 @@ describe('refuses', () => {
     const x = zeros([1], { dtype: 'f64' });
     const message = /^gradcheck: f has a kink at x in all of 12 directions; check it at another point$/;
     const c = tensor(Float64Array.of(0));
-    // |x| + x has slopes 0 and 2 at 0: one-sided kinks average out, so the point lies a little beside it.
     const y = tensor(Float64Array.of(1.5e-7));
     await expect(gradcheck(() => relu(y), { y })).rejects.toThrow(KinkError);
     await expect(gradcheck(() => maximum(x.add(1.5e-7), c), { x })).rejects.toThrow(message);
     expect((await gradcheck(() => abs(f64([4])), { x })).checked).toBe(3);
+  });
+
+  test.each(['f64', 'f32'] as const)('a kink at the point itself, in %s', async (dtype) => {
+    const message = 'gradcheck: f has a kink at z in all of 12 directions; check it at another point';
+    const some = tensor([1, -2, 0, 3], { dtype });
+    const one = tensor(
+      Array.from({ length: 100 }, (_, i) => i),
+      { dtype },
+    );
+    for (const z of [some, one, zeros([1], { dtype })])
+      for (const f of [() => sum(relu(z)), () => relu(z)])
+        await expect(gradcheck(f, { z })).rejects.toThrow(new KinkError(message));
+  });
+
+  test('no kink where the slope of a smooth function is zero and its gradient wrong, or a kink that is too small to be why', async () => {
+    const x = zeros([3], { dtype: 'f64' });
+    const lost = (y: Tensor): Tensor => sum(detach(y));
+    const wrong = 'gradcheck: the gradient is not what the function does';
+    await expect(gradcheck(() => mul(x, x).sum().add(sum(x)).sub(lost(x)), { x })).rejects.toThrow(wrong);
+    await expect(gradcheck(() => lost(exp(x)).add(mul(sum(relu(x)), 1e-3)), { x })).rejects.toThrow(wrong);
   });
 
   test('a random f', async () => {
@@ -147,6 +166,18 @@ describe('refuses', () => {
     );
     expect(x.backend.memory().buffers).toBe(buffers);
   });
+
+  test('an f that gives no tensor, or not at once', async () => {
+    const x = f64([3]);
+    const later = (async () => sum(x)) as unknown as () => Tensor;
+    await expect(gradcheck(later, { x })).rejects.toThrow(
+      new CheckError(
+        'gradcheck: f gave a Promise, not a tensor; it must give one at once, so await what it needs before',
+      ),
+    );
+    for (const [y, kind] of [[undefined, 'undefined'], [2, 'number'], [null, 'object']] as const)
+      await expect(gradcheck(() => y as unknown as Tensor, { x })).rejects.toThrow(`gradcheck: f gave ${kind}, not a tensor`);
+  }); // prettier-ignore
 
   test('nothing to move, integers, and NaN', async () => {
     await expect(gradcheck(() => f64([1]), {})).rejects.toThrow('gradcheck: there is no tensor to move');

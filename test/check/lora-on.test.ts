@@ -1,6 +1,6 @@
 /** What `checkLoraOn` does with a backend that is wrong. */
-import { checkLoraOn, loraLaws } from '@bax/check';
-import { type Backend, sliceView } from '@bax/core';
+import { checkBackend, checkLoraOn, loraLaws } from '@bax/check';
+import { type Backend, BaxError, sliceView } from '@bax/core';
 import { cpu } from '@bax/cpu';
 import { expect, it } from 'vitest';
 
@@ -66,3 +66,11 @@ it('says the law, what came instead, and the smallest case', async () => {
     ),
   ]);
 });
+
+it('names what an object lacks to be a backend, as checkBackend does', async () => {
+  const all = 'name, info.adapter, info.dtypes, info.roundoff, alloc(), free(), write(), read(), map(), reduce(), matmul(), gather(), scatterAdd(), random(), memory()';
+  const most = { ...cpu(), matmul: undefined };
+  for (const [broken, lacks] of [[{}, all], [undefined, all], [cpu, all.replace('name, ', '')], [most, 'matmul()']] as const)
+    for (const check of [checkBackend, checkLoraOn])
+      await expect(check(broken as unknown as Backend)).rejects.toThrow(new BaxError(`${check.name}: this is no backend, for it lacks ${lacks}`));
+}); // prettier-ignore

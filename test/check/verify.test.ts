@@ -1,12 +1,20 @@
 /** `bax-check verify`: what it says of adapters that PEFT wrote, and of copies that were broken in one way each. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { junitXml, showReport, verifyAdapter, type VerifyReport } from '@bax/check';
+import { junitXml, showReport, type Verdict, verifyAdapter, type VerifyReport } from '@bax/check';
 import { main } from '@bax/check/node';
-import { BaxError } from '@bax/core';
+import { assign, BaxError, key, zeros } from '@bax/core';
 import { cpu } from '@bax/cpu';
-import { memoryFolder } from '@bax/nn';
+import { attachLora, loadGpt2, memoryFolder, planLora, saveAdapter, saveGpt2 } from '@bax/nn';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { wrapped } from '../../packages/check/src/lora/law.ts';
@@ -171,6 +179,9 @@ describe('a broken copy is named, with exit code 1', () => {
     const { laws } = JSON.parse(out) as VerifyReport;
     expect(laws.filter(({ state }) => state === 'broken').map(({ name }) => name)).toContain('merged');
     expect(laws.find(({ name }) => name === 'merged')!.message).toMatch(/not finite[^]*\n {2}for {6}the factors as they are, token ids \d/); // prettier-ignore
+    // No bit of the base changed: of that nothing else may be said.
+    const bits = laws.find(({ name }) => name === 'base bits')!;
+    expect(bits).toMatchObject({ state: 'not tried', message: expect.stringMatching(/^not tried to the end, and no bit was changed so far, since another law does not hold: P6.*not finite.*$/) }); // prettier-ignore
   });
 });
 
@@ -182,12 +193,14 @@ describe('wrong use has exit code 2', () => {
     [['verify', GPT2, GPT2, 'more'], /verify takes two directories; 'more' is one too many/],
     [['verify', GPT2, GPT2, '--fast'], /Unknown option '--fast'/],
     [['verify', GPT2, GPT2, '--cases', 'many'], /--cases many: must be a whole number from 0 to 1000000/],
-    [['verify', GPT2, GPT2, '--seed', '-1'], /Option '--seed' argument is ambiguous/],
+    [['verify', GPT2, GPT2, '--seed', '-1'], /^bax-check: --seed -1: must be a whole number from 0 to 2147483647\n/],
+    [['verify', GPT2, GPT2, '--junit', '--json'], /^bax-check: Option '--junit' argument is ambiguous\n/],
     [['verify', GPT2, GPT2, '--seed', '4294967296'], /--seed 4294967296: must be a whole number from 0 to 2147483647/],
     [['verify', GPT2, GPT2, '--time-budget', '60'], /--time-budget 60: must be a time like 90s, 2m or 500ms/],
     [['verify', GPT2, GPT2, '--junit', ''], /--junit is empty; name a file/],
     [['verify', GPT2, golden('peft-c-attn'), '--junit', join(GPT2, 'config.json', 'r.xml')], /--junit .*r\.xml: cannot be written \((ENOTDIR|EEXIST)\)/],
-    [['verify', GPT2, '/nowhere'], /openFolder: there is no directory \/nowhere/],
+    [['verify', GPT2, golden('peft-c-attn'), '--junit', '/nowhere/x.xml'], /^bax-check: --junit \/nowhere\/x\.xml: there is no directory \/nowhere; make it first\n/],
+    [['verify', GPT2, '/nowhere'], /^bax-check: there is no directory \/nowhere; give one that holds the files\n/],
     [['verify', join(GPT2, 'config.json'), GPT2], /openFolder: expected a directory, found a file/],
     [['verify', golden('peft-c-attn'), GPT2], /peft-c-attn is an adapter, and .*gpt2 is none; the base comes first: verify <base> <adapter>/],
     [['--json'], /say what to do: verify <base> <adapter>/],
@@ -204,7 +217,14 @@ describe('wrong use has exit code 2', () => {
     expect(help.out).toContain('Usage: npx @bax/check verify <base> <adapter> [options]');
     expect(await run()).toEqual({ ...help, code: 2 });
     for (const flag of help.out.matchAll(/^ {2}(--[\w-]+)/gm))
-      expect(['--cases', '--seed', '--time-budget', '--junit', '--json', '--help']).toContain(flag[1]);
+      expect(['--cases', '--seed', '--time-budget', '--junit', '--json', '--version', '--help']).toContain(
+        flag[1],
+      );
+  });
+
+  it('--version says that of the package, with exit code 0', async () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'packages/check/package.json'), 'utf8')) as { version: string }; // prettier-ignore
+    expect(await run('--version')).toEqual({ code: 0, out: `${version}\n`, err: '' });
   });
 
   it('options that the function refuses', async () => {
@@ -223,6 +243,39 @@ it('as a process: the same, and what a shell sees', async () => {
   const bad = await start(node(bin, 'verify', GPT2, golden('peft-train-start'), '--cases', '0')).ended;
   expect(bad).toMatchObject({ code: 1, stderr: expect.stringMatching(/^again: npx @bax\/check verify /) });
   expect(await start(node(bin, 'verify')).ended).toMatchObject({ code: 2, stdout: '' });
+});
+
+it('as a process that was not built: one line says so', async () => {
+  const at = join(folder, 'unbuilt/node_modules/@bax/check');
+  mkdirSync(at, { recursive: true });
+  for (const file of ['bin.js', 'package.json']) copyFileSync(join(ROOT, 'packages/check', file), join(at, file)); // prettier-ignore
+  const { code, stdout, stderr } = await start([process.execPath, join(at, 'bin.js'), '--help']).ended;
+  expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: '', stderr: 'bax-check: it is not built yet; in its repository, do npm run build first\n' }); // prettier-ignore
+});
+
+it('counts one law as one', () => {
+  const law = (state: Verdict['state']): Verdict => ({ name: 'law', says: '', state, message: '', cases: 1, ms: 1 }); // prettier-ignore
+  const total = (...states: Verdict['state'][]): string =>
+    showReport({ base: 'b', adapter: 'a', seed: 1, cases: 0, ok: false, laws: states.map(law), layers: [], warnings: [] }).split('\n').at(-1)!; // prettier-ignore
+  expect(total('held')).toBe('1 law holds.');
+  expect(total('held', 'broken', 'not tried')).toBe('1 law holds, 1 does not, 1 was not tried.');
+  expect(total('held', 'held', 'not tried', 'not tried')).toBe('2 laws hold, 2 were not tried.');
+});
+
+it('an adapter of another base: what to do, and no option that a command line has not', async () => {
+  const model = await loadGpt2(gpt2Folder(), { backend: cpu() });
+  const lora = await attachLora(model, planLora(model, { r: 1, targets: ['c_attn'] }), { key: key(1) });
+  const weight = model.namedParameters().get('transformer.ln_f.bias')!;
+  const mine = memoryFolder();
+  await saveAdapter(lora, mine);
+  lora.detach();
+  assign(weight, zeros(weight.shape, { backend: weight.backend }));
+  const base = memoryFolder();
+  await saveGpt2(model, base);
+  const { laws } = await verifyAdapter(base, mine, { cases: 0 });
+  expect(laws.find(({ name }) => name === 'loads')!.message).toMatch(
+    /was trained on another base model: its weights are \S+, these \S+\. Give the base that it was trained on$/,
+  );
 });
 
 it('equal seeds give equal reports, others other inputs; a time budget leaves one of each', async () => {
@@ -269,7 +322,7 @@ describe('JUnit XML', () => {
     );
 
   it('counts what it holds', async () => {
-    const file = join(folder, 'reports/deep/report.xml');
+    const file = join(folder, 'report.xml');
     const at = copy('nan', changed((t) => floats([...t.values()][0]!, (v) => (v[0] = NaN)))); // prettier-ignore
     expect((await run('verify', GPT2, at, '--junit', file, '--cases', '0')).code).toBe(1);
     const root = parseXml(readFileSync(file, 'utf8'));

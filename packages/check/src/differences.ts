@@ -7,6 +7,7 @@ import {
   fromHost,
   grad,
   hostArray,
+  isTensor,
   type Key,
   key,
   normals,
@@ -16,7 +17,7 @@ import {
 } from '@bax/core';
 import { sameBits } from './bits.ts';
 import { UNIT_ROUNDOFF } from './bounds.ts';
-import { CheckError } from './errors.ts';
+import { CheckError, kindOf } from './errors.ts';
 
 type Floats = Float64Array | Float32Array;
 
@@ -27,13 +28,15 @@ export interface Subject {
   readonly home: readonly Floats[];
   /** Random, one for each element of f; 1 for a scalar. */
   readonly weights: Float64Array;
+  /** The weighted sum at `home`. */
+  readonly value: number;
   /** What `grad` says, for each tensor. */
   readonly gradients: readonly Float64Array[];
   /** f32 as soon as anything is. */
   readonly precision: 'f32' | 'f64';
 }
 
-/** @throws CheckError if f is not a function of the tensors alone. */
+/** @throws CheckError if f gives no tensor, or is not a function of the tensors alone. */
 export async function subjectOf(f: () => Tensor, tensors: readonly Tensor[], seed: number): Promise<Subject> {
   const home = (await Promise.all(tensors.map((t) => t.data()))) as Floats[];
   const [first, again] = [evaluated(f), evaluated(f)];
@@ -44,7 +47,7 @@ export async function subjectOf(f: () => Tensor, tensors: readonly Tensor[], see
     const weights = y.length === 1 ? Float64Array.of(1) : normals(foldIn(key(seed), 'weights'), y.length);
     const gradients = await gradientsOf(f, tensors, first, weights);
     const precision = [first, ...tensors].some((t) => t.dtype === 'f32') ? 'f32' : 'f64';
-    return { f, tensors, home, weights, gradients, precision };
+    return { f, tensors, home, weights, value: weighted(y, weights).value, gradients, precision };
   } finally {
     first.dispose();
     again.dispose();
@@ -60,6 +63,8 @@ export interface Comparison {
   readonly slope: number;
   /** The rounding errors of `near` and `slope` together: 2ε/h with ε = 8u·max(1, |f|). */
   readonly noise: number;
+  /** How far the one-sided differences with steps h and 2h are apart: h f″ and 2h f″, but at a kink both what its slope changes by. */
+  readonly bends: readonly [near: number, far: number];
 }
 
 /** Moves the tensors numbered `moving` by ±h and ±2h times their rms, with signs from `k`. */
@@ -70,40 +75,55 @@ export async function compare(s: Subject, moving: readonly number[], k: Key, h: 
       const way = v[i];
       return way ? x.map((value, j) => value + t * way[j]!) : x;
     });
-  const difference = async (step: number): Promise<{ d: number; slope: number; size: number }> => {
+  const difference = async (
+    step: number,
+  ): Promise<{ d: number; bend: number; slope: number; size: number }> => {
     const [up, down] = [shifted(step), shifted(-step)];
     const [plus, minus] = [await valueAt(s, up), await valueAt(s, down)];
     let slope = 0; // along the way that was really gone: x ± hv were rounded
     for (const i of moving)
       s.gradients[i]!.forEach((g, j) => (slope += (g * (up[i]![j]! - down[i]![j]!)) / (2 * step)));
-    return { d: (plus.value - minus.value) / (2 * step), slope, size: Math.max(plus.size, minus.size) };
+    const d = (plus.value - minus.value) / (2 * step);
+    const bend = Math.abs(plus.value - s.value - (s.value - minus.value)) / step;
+    return { d, bend, slope, size: Math.max(plus.size, minus.size) };
   };
   const [near, far] = [await difference(h), await difference(2 * h)];
   const noise = (2 * 8 * UNIT_ROUNDOFF[s.precision] * Math.max(1, near.size)) / h;
-  return { near: near.d, far: far.d, slope: near.slope, noise };
+  return { near: near.d, far: far.d, slope: near.slope, noise, bends: [near.bend, far.bend] };
 }
 
 /** Moves the tensors back to where they were, bit for bit. */
 export const goHome = ({ tensors, home }: Subject): void => tensors.forEach((t, i) => put(t, home[i]!));
 
-/** The weighted sum in f64 on the host; `size` is what its rounding errors are relative to. */
+/** The weighted sum at a point, in f64 on the host; `size` is what its rounding errors are relative to. */
 async function valueAt(s: Subject, point: readonly Floats[]): Promise<{ value: number; size: number }> {
   s.tensors.forEach((t, i) => put(t, point[i]!));
   const result = evaluated(s.f);
   const values = await result.data();
   result.dispose();
+  const sum = weighted(values, s.weights);
+  if (Number.isNaN(sum.value))
+    throw new CheckError('gradcheck: f is NaN here; there is nothing to differentiate');
+  return sum;
+}
+
+function weighted(values: ArrayLike<number>, weights: Float64Array): { value: number; size: number } {
   let [value, size] = [0, 0];
   for (let i = 0; i < values.length; i++) {
-    value += s.weights[i]! * values[i]!;
-    size += Math.abs(s.weights[i]! * values[i]!);
+    value += weights[i]! * values[i]!;
+    size += Math.abs(weights[i]! * values[i]!);
   }
-  if (Number.isNaN(value))
-    throw new CheckError('gradcheck: f is NaN here; there is nothing to differentiate');
   return { value, size };
 }
 
 /** What f gives; not under noGrad, since f may itself ask for gradients. */
-const evaluated = (f: () => Tensor): Tensor => scope(() => detach(f()));
+const evaluated = (f: () => Tensor): Tensor =>
+  scope(() => {
+    const y: unknown = f();
+    if (!isTensor(y))
+      throw new CheckError(`gradcheck: f gave ${kindOf(y)}, not a tensor; it must give one at once, so await what it needs before`); // prettier-ignore
+    return detach(y);
+  });
 
 /** Smaller tensors move as if their rms were this: a zero tensor has a gradient too. */
 const SMALLEST_RMS = 1e-2;

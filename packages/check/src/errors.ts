@@ -22,12 +22,23 @@ export class KinkError extends CheckError {
   override readonly name = 'KinkError';
 }
 
+/** A law of which nothing can be said, since what it watches does not work, of which another law speaks. */
+export class UntriedError extends CheckError {}
+
+/** Whether a law was not tried, also where its error was wrapped to say more. */
+export const isUntried = (error: unknown): boolean =>
+  error instanceof UntriedError || (error instanceof CheckError && error.cause instanceof UntriedError);
+
 /** An error's message; of one that no law and no op threw, its kind too. */
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const expected = error instanceof CheckError || error.name === 'BaxError' || error.name === 'Error';
   return expected ? error.message : `${error.name}: ${error.message}`;
 }
+
+/** What a function gave that should have given a tensor, in words. */
+export const kindOf = (y: unknown): string =>
+  typeof (y as { then?: unknown } | null | undefined)?.then === 'function' ? 'a Promise' : Array.isArray(y) ? 'a list of other things' : typeof y; // prettier-ignore
 
 /** Whose law was broken, which, and how to try it again. */
 export interface Broken {

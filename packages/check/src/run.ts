@@ -1,7 +1,7 @@
 /** Laws: each by itself, or all of a list with a report. */
 import { BaxError, type Backend } from '@bax/core';
 import fc from 'fast-check';
-import { CheckError, messageOf } from './errors.ts';
+import { CheckError, isUntried, messageOf } from './errors.ts';
 
 /** What every check of this package may be told. */
 export interface RunOptions {
@@ -41,6 +41,8 @@ export interface Report {
   readonly passed: readonly { readonly name: string; readonly cases: number; readonly ms: number }[];
   /** Each message says the check, what was called, what came of it and what was expected. */
   readonly failures: readonly { readonly name: string; readonly message: string; readonly ms: number }[];
+  /** Laws of which nothing can be said, since what they watch does not work: another law speaks of that. */
+  readonly untried: readonly { readonly name: string; readonly message: string; readonly ms: number }[];
   /** What could not be checked here, and why. */
   readonly leftOut: readonly string[];
 }
@@ -85,6 +87,7 @@ export async function runChecks<S>(
     throw new BaxError(`${by}: path is a case of one law, and '${only}' means ${chosen.length} of them`);
   const passed: { name: string; cases: number; ms: number }[] = [];
   const failures: { name: string; message: string; ms: number }[] = [];
+  const untried: typeof failures = [];
   const end = performance.now() + (timeBudget ?? Infinity);
   for (const [i, { name, run }] of chosen.entries()) {
     progress?.(name);
@@ -95,18 +98,29 @@ export async function runChecks<S>(
       await run(subject, { ...runOptions, ...share, tried: (n) => void (cases += n) });
       passed.push({ name, cases, ms: performance.now() - start });
     } catch (error) {
-      failures.push({ name, message: messageOf(error), ms: performance.now() - start });
+      (isUntried(error) ? untried : failures).push({
+        name,
+        message: messageOf(error),
+        ms: performance.now() - start,
+      });
     }
   }
-  return { passed, failures, leftOut };
+  return { passed, failures, untried, leftOut };
 }
 
 /** The report of laws that all hold. @throws CheckError with the first that does not, and the names of the others. */
 export function assertPassed<R extends Report>(report: R): R {
-  const [first, ...others] = report.failures;
+  const { passed, failures, untried } = report;
+  const [first] = [...failures, ...untried];
   if (!first) return report;
-  const more = others.map(({ name }) => `\n  ${name}`).join('');
-  throw new CheckError(first.message + (more && `\nand ${others.length} more of ${report.passed.length + report.failures.length} laws do not hold:${more}`)); // prettier-ignore
+  const list = (laws: Report['untried']): string => laws.map(({ name }) => `\n  ${name}`).join('');
+  const [more, left] = [failures.slice(1), failures.length > 0 ? untried : untried.slice(1)];
+  const total = passed.length + failures.length + untried.length;
+  throw new CheckError(
+    first.message +
+      (more.length > 0 ? `\nand ${more.length} more of ${total} laws do not hold:${list(more)}` : '') +
+      (left.length > 0 ? `\nnot tried, since others do not hold:${list(left)}` : ''),
+  );
 }
 
 export interface Cases<T> {

@@ -2,6 +2,7 @@
 import { BaxError, cast, concat, fromHost, isFloat, isTensor, noGrad, reshape, scope, type Tensor } from '@bax/core'; // prettier-ignore
 import type { LoraModel, Module } from '@bax/nn';
 import fc from 'fast-check';
+import { kindOf } from '../errors.ts';
 
 /**
  * What a model is asked:
@@ -50,7 +51,7 @@ export function askOf<M extends Module>(by: string, lora: LoraModel<M>, asked: A
     const like = (x: Tensor): Tensor => (isFloat(x.dtype) && x.dtype !== dtype ? cast(x, dtype) : x);
     if (typeof asked === 'function') {
       const y: unknown = asked(model, like);
-      if (!isTensor(y)) throw new BaxError(`${by}: the function gave ${typeof y}, not a tensor; it is synchronous`); // prettier-ignore
+      if (!isTensor(y)) throw new BaxError(`${by}: the function gave ${kindOf(y)}, not a tensor; it is synchronous`); // prettier-ignore
       return flat(y);
     }
     if (!hasForward(model)) throw new BaxError(`${by}: the model has no forward(x)`);

@@ -68,12 +68,12 @@ async function whileEnabled<T>(lora: LoraModel<Module>, use: () => Promise<T>): 
 }
 
 /**
- * Proves an adapter on its model: disabled it is the base, bit for bit; the gradients of A and B are central differences, and
- * nothing frozen has one; merged is unmerged; each adapted layer acts, or is named as dead; saved and loaded it has its bits;
- * ranks and counts are those of its configuration; and no bit of the base changes by any of it. `asked` is an input of the
- * model's forward, several, or a function of the model; without it a language model is asked random tokens. Each law is
- * tried on the adapter as it is, and with its factors moved at random: they are moved in place, and bit for bit as before
- * when it returns.
+ * Proves an adapter on its model: all its numbers are finite; disabled it is the base, bit for bit; the gradients of A and B
+ * are central differences, and nothing frozen has one; merged is unmerged; each adapted layer acts, or is named as dead;
+ * saved and loaded it has its bits; ranks and counts are those of its configuration; and no bit of the base changes by any of
+ * it. `asked` is an input of the model's forward, several, or a function of the model; without it a language model is asked
+ * random tokens. Each law is tried on the adapter as it is, and with its factors moved at random: they are moved in place, and
+ * bit for bit as before when it returns. A law that cannot be tried since another does not hold is named as such.
  * @throws CheckError if a law does not hold, BaxError if there is nothing to check.
  */
 export async function checkLora<M extends Module>(

@@ -25,6 +25,7 @@ Usage: npx @bax/check verify <base> <adapter> [options]
   --time-budget t    draw no more inputs after 90s, 2m or 500ms; each law is tried once at least
   --junit file       write the report as JUnit XML, which CI services read
   --json             print the report as JSON, and nothing else
+  --version          the version of this program
   --help             this page
 
 It reads both directories, and writes nothing to them. It exits with 0 if every law holds, with 1 if one does not, and with
@@ -39,14 +40,16 @@ const OPTIONS = {
   'time-budget': { type: 'string' },
   junit: { type: 'string' },
   json: { type: 'boolean' },
+  version: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-/** What was asked for; undefined if it is help. @throws BaxError on a command line that means nothing. */
-export function readArgs(argv: readonly string[]): VerifyArgs | undefined {
+/** What was asked for. @throws BaxError on a command line that means nothing. */
+export function readArgs(argv: readonly string[]): VerifyArgs | 'help' | 'version' {
   const { values, positionals } = parsed(argv);
   const [command, base, adapter, ...more] = positionals;
-  if (values.help || (command === undefined && Object.keys(values).length === 0)) return undefined;
+  if (values.help || (command === undefined && Object.keys(values).length === 0)) return 'help';
+  if (values.version) return 'version';
   const bad = (message: string): never => {
     throw new BaxError(message);
   };
@@ -76,12 +79,23 @@ export function readArgs(argv: readonly string[]): VerifyArgs | undefined {
 
 function parsed(argv: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>> {
   try {
-    return parseArgs({ args: [...argv], options: OPTIONS, allowPositionals: true });
+    return parseArgs({ args: withNegatives(argv), options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    const [first] = (error as Error).message.split(/\. (?=[A-Z])/);
+    const [first] = (error as Error).message.split(/\.\s+(?=[A-Z])/);
     throw new BaxError(first!, { cause: error });
   }
 } // prettier-ignore
+
+/** A negative number is a value, though it begins as options do: what is given it says what it takes. */
+function withNegatives(argv: readonly string[]): string[] {
+  const words: string[] = [];
+  for (const word of argv) {
+    const last = words.at(-1) ?? '';
+    if (/^-\d/.test(word) && /^--[\w-]+$/.test(last)) words.splice(-1, 1, `${last}=${word}`);
+    else words.push(word);
+  }
+  return words;
+}
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
 function milliseconds(text: string): number {

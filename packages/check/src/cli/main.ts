@@ -1,5 +1,6 @@
 // The only files that touch node: modules are in this folder; exported as `@bax/check/node`.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { BaxError } from '@bax/core';
 import type { Folder } from '@bax/nn';
@@ -23,21 +24,26 @@ export const EXIT = { ok: 0, broken: 1, usage: 2 } as const;
  * wrongly.
  */
 export async function main(argv: readonly string[], { out, err }: Output): Promise<number> {
-  let args: VerifyArgs | undefined;
   try {
-    args = readArgs(argv);
-    if (args) return await verify(args, { out, err });
+    const args = readArgs(argv);
+    if (args === 'version') out(await version());
+    else if (args !== 'help') return await verify(args, { out, err });
+    else out(HELP);
   } catch (error) {
     if (!(error instanceof BaxError)) throw error;
     err(`bax-check: ${plain(error.message)}\nsee npx @bax/check --help`);
     return EXIT.usage;
   }
-  out(HELP);
   return argv.length === 0 ? EXIT.usage : EXIT.ok;
 }
 
+async function version(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
 async function verify(args: VerifyArgs, { out, err }: Output): Promise<number> {
-  const [base, adapter] = [await openFolder(args.base, { followLinks: true }), await openFolder(args.adapter, { followLinks: true })]; // prettier-ignore
+  const [base, adapter] = [await open(args.base), await open(args.adapter)];
   await assertNotSwapped(base, adapter);
   if (args.junit !== undefined) await write(args.junit, '', 'a'); // told now, if it cannot be written
   const { seed, cases, timeBudget } = args;
@@ -51,6 +57,11 @@ async function verify(args: VerifyArgs, { out, err }: Output): Promise<number> {
   return report.ok ? EXIT.ok : EXIT.broken;
 }
 
+async function open(path: string): Promise<Folder> {
+  if (!existsSync(path)) throw new BaxError(`there is no directory ${path}; give one that holds the files`);
+  return openFolder(path, { followLinks: true });
+}
+
 /** @throws BaxError if the two directories were given in the other order. */
 async function assertNotSwapped(base: Folder, adapter: Folder): Promise<void> {
   const isAdapter = async (folder: Folder): Promise<boolean> =>
@@ -60,8 +71,9 @@ async function assertNotSwapped(base: Folder, adapter: Folder): Promise<void> {
 }
 
 async function write(path: string, text: string, flag: 'a' | 'w' = 'w'): Promise<void> {
+  if (!existsSync(dirname(path)))
+    throw new BaxError(`--junit ${path}: there is no directory ${dirname(path)}; make it first`);
   try {
-    await mkdir(dirname(path), { recursive: true });
     await writeFile(path, text, { flag });
   } catch (error) {
     throw new BaxError(`--junit ${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`, { cause: error }); // prettier-ignore

@@ -6,6 +6,7 @@
  */
 import type { Backend, DType } from '@bax/core';
 import { type Check, type CheckOptions, type CheckReport, runChecks } from '../run.ts';
+import { assertBackend } from './complete.ts';
 import { determinismChecks } from './determinism.ts';
 import { gatherChecks } from './gather.ts';
 import { isIeee } from './lab.ts';
@@ -40,8 +41,12 @@ export function leftOut(backend: Backend): string[] {
   ];
 }
 
-/** Runs the checks one after the other and collects what fails. Memory that it takes is given back. */
+/**
+ * Runs the checks one after the other and collects what fails. Memory that it takes is given back.
+ * @throws BaxError that names what is missing if it is no whole `Backend`.
+ */
 export async function checkBackend(backend: Backend, options: CheckOptions = {}): Promise<CheckReport> {
+  assertBackend('checkBackend', backend);
   const report = await runChecks('checkBackend', conformance, backend, options, leftOut(backend));
   return { backend: backend.name, adapter: backend.info.adapter, ...report };
 }

@@ -1,5 +1,6 @@
 /** A plain function of tensors as an op, so that the laws can draw its calls. */
 import { BaxError, getBackend, isTensor, type Op, type Sample, setBackend, type Backend, type Draw, type Tensor } from '@bax/core'; // prettier-ignore
+import { kindOf } from '../errors.ts';
 
 /** y = f(x₀, x₁, …), synchronous and without hidden state. */
 export type TensorFunction = (...inputs: Tensor[]) => Tensor | readonly Tensor[];
@@ -21,16 +22,13 @@ export function functionOp(f: TensorFunction, name: string, domain: Domain): Op 
       const y: unknown = withDefault(inputs[0]!.backend, () => f(...inputs));
       const list: readonly unknown[] = Array.isArray(y) ? y : [y];
       if (list.length === 0 || !list.every(isTensor))
-        throw new BaxError(`${name}: a function of tensors returns a tensor, or several; this one returned ${show(y)}`); // prettier-ignore
+        throw new BaxError(`${name}: a function of tensors returns a tensor, or several; this one returned ${kindOf(y)}`); // prettier-ignore
       return list;
     },
   };
   functions.add(op);
   return op;
 }
-
-const show = (y: unknown): string =>
-  typeof (y as { then?: unknown } | undefined)?.then === 'function' ? 'a Promise' : Array.isArray(y) ? 'a list of other things' : typeof y; // prettier-ignore
 
 /** Constants that f makes without naming a backend shall be made where it is tried. */
 function withDefault<T>(backend: Backend, f: () => T): T {

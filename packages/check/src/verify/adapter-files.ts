@@ -2,6 +2,7 @@
 import { BaxError } from '@bax/core';
 import { type Folder, isJsonObject, type JsonObject, openSafetensors, parseJson, type Safetensors } from '@bax/nn'; // prettier-ignore
 import { CheckError } from '../errors.ts';
+import { firstInfinite } from '../finite.ts';
 
 const CONFIG = 'adapter_config.json';
 export const WEIGHTS = 'adapter_model.safetensors';
@@ -86,18 +87,7 @@ export async function assertFinite(file: Safetensors): Promise<void> {
   for (const [name, { dtype, shape }] of file.tensors) {
     if (!['F64', 'F32', 'F16', 'BF16'].includes(dtype))
       throw new BaxError(`'${name}' holds ${dtype}, not floats`);
-    const values = await file.readFloat(name, 'f64');
-    const at = values.findIndex((v) => !Number.isFinite(v));
-    if (at >= 0) throw new CheckError(`'${name}' is ${values[at]} at [${placeOf(at, shape).join(', ')}]`);
+    const bad = firstInfinite(await file.readFloat(name, 'f64'), shape);
+    if (bad !== undefined) throw new CheckError(`'${name}' is ${bad}`);
   }
-}
-
-function placeOf(at: number, shape: readonly number[]): number[] {
-  const place: number[] = [];
-  let rest = at;
-  for (const length of shape.toReversed()) {
-    place.unshift(rest % length);
-    rest = Math.floor(rest / length);
-  }
-  return place;
 }

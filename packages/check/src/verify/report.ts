@@ -63,7 +63,8 @@ export function showReport({ base, adapter, laws, layers, warnings }: VerifyRepo
   });
   const count = (state: Verdict['state']): number => laws.filter((law) => law.state === state).length;
   const [broken, left] = [count('broken'), count('not tried')];
-  const total = `${count('held')} laws hold${broken > 0 ? `, ${broken} ${broken === 1 ? 'does' : 'do'} not` : ''}${left > 0 ? `, ${left} were not tried` : ''}.`; // prettier-ignore
+  const held = count('held');
+  const total = `${held} ${held === 1 ? 'law holds' : 'laws hold'}${broken > 0 ? `, ${broken} ${broken === 1 ? 'does' : 'do'} not` : ''}${left > 0 ? `, ${left} ${left === 1 ? 'was' : 'were'} not tried` : ''}.`; // prettier-ignore
   return [
     `base     ${plain(base)}`,
     `adapter  ${plain(adapter)}`,

@@ -5,7 +5,7 @@ import { type Folder, type Gpt2, type JsonObject, loadAdapter, loadGpt2, type Lo
 import { askOf } from '../adapter/asked.ts';
 import { tryLaw } from '../adapter/check-lora.ts';
 import { adapterLaws, type Subject } from '../adapter/laws.ts';
-import { CheckError, messageOf } from '../errors.ts';
+import { CheckError, isUntried, messageOf } from '../errors.ts';
 import { checkRunOptions, type RunOptions } from '../run.ts';
 import { type AdapterFile, assertFinite, openWeights, pairsOf, readConfig } from './adapter-files.ts';
 import { assertCounts, assertNotZero, assertShapes, assertTargets, factsOf } from './file-laws.ts';
@@ -45,7 +45,7 @@ interface Step {
 const ON_THE_MODEL: readonly { law: string; name: string; says: string; done: string; inputs?: true }[] = [
   { law: 'P24', name: 'rank', says: 'merging adds to each weight no more than rank r (P4)', done: 'no weight changes by more than rank r' },
   { law: 'P21', name: 'disabled', says: 'disabled, the model computes the bits of its base (P21)', done: 'the bits of the base', inputs: true },
-  { law: 'every', name: 'acts', says: 'every adapted layer changes the output, unless its B A is zero', done: 'every layer that is not zero changes the output', inputs: true },
+  { law: 'every adapted', name: 'acts', says: 'every adapted layer changes the output, unless its B A is zero', done: 'every layer that is not zero changes the output', inputs: true },
   { law: 'P6', name: 'merged', says: 'merged is unmerged in f32: weights within their bound (P33), outputs within what f32 costs (P34)', done: 'weights within their bound, outputs within what f32 costs', inputs: true },
   { law: 'P23', name: 'saved', says: 'saved again and loaded, every tensor has its bits (P23)', done: 'the same bits' },
   { law: 'P5', name: 'base bits', says: 'no bit of the base changes by any of this (P5)', done: 'unchanged' },
@@ -118,7 +118,7 @@ function steps(base: Folder, adapter: Folder, backend: Backend, cases: number): 
       says: 'it loads onto the base, all of it, and nothing is left over',
       needs: ['config', 'adapter', 'base'],
       async run(found) {
-        const { lora, warnings, unknownKeys } = await loadAdapter(found.base!, adapter);
+        const { lora, warnings, unknownKeys } = await loadAdapter(found.base!, adapter).catch(onAnotherBase);
         found.lora = lora;
         found.warnings.push(...warnings, ...unknownKeys.map((key) => `adapter_config.json: ${key} is not known to bax, and was ignored`)); // prettier-ignore
         found.layers = await factsOf(lora);
@@ -168,6 +168,14 @@ function steps(base: Folder, adapter: Folder, backend: Backend, cases: number): 
       },
     })),
   ];
+}
+
+/** What `loadAdapter` advises of an adapter of another base, for those who only verify. */
+function onAnotherBase(error: unknown): never {
+  const advice = 'Load the base that it was trained on, or pass { anyBase: true }';
+  if (!(error instanceof BaxError && error.message.endsWith(advice))) throw error;
+  const message = error.message.replace(advice, 'Give the base that it was trained on');
+  throw new BaxError(message, { cause: error });
 }
 
 /** A law of `checkLora`, tried on the adapter as it is and on so many random inputs. */
@@ -242,7 +250,12 @@ async function verdictOf(
     const message = await run(found, { ...options, tried });
     return { name, says, state: 'held', message, cases, ms: performance.now() - start };
   } catch (error) {
-    return { name, says, state: 'broken', message: messageOf(error), cases, ms: performance.now() - start };
+    const ms = performance.now() - start;
+    if (isUntried(error)) {
+      const [first] = messageOf((error as Error).cause ?? error).split('\n');
+      return { name, says, state: 'not tried', message: first!, cases, ms };
+    }
+    return { name, says, state: 'broken', message: messageOf(error), cases, ms };
   }
 }
 

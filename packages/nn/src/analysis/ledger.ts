@@ -48,7 +48,8 @@ export interface MemoryLedger {
  * Measures a step of `train` on the device where the model is, by `memory()` of its backend: runs the forward and backward
  * passes of the step that `options` would make first, and applies nothing, so that nothing changes. Weights and state are
  * counted as they are held; for the rest a backend that gives memory in size classes (wasm, webgpu) reports up to a quarter
- * more than `planMemory`, and for a small tensor 256 bytes; the cpu reports the same.
+ * more than `planMemory({ …, like: backend })`, and for a small tensor 256 bytes; the cpu reports the same. Of a plan without
+ * `like` that does not hold: it is of a backend with every fused kernel, and the cpu, which has none, keeps and makes more.
  */
 export function measureMemory<B extends TrainBatch>(model: Module, options: TrainOptions<B>): MemoryLedger {
   const { optimizer } = options;
@@ -133,13 +134,16 @@ export interface MemoryPlan {
   /** As `train` has them. */
   readonly accumulate?: number;
   readonly clip?: number;
-  /** The backend to plan for: what it has no kernel for is composed, which keeps or makes more. Default: one that has them all. */
+  /**
+   * The backend to plan for: what it has no kernel for is composed, which keeps or makes more. Default: one that has them all;
+   * the peak on the cpu, which has none, may then be a quarter and more above the plan's.
+   */
   readonly like?: Pick<Backend, 'fused'>;
 }
 
 /**
- * The ledger before there is any memory: the model runs a step of `train` on a backend that only counts. Dropout acts where the
- * configuration has it.
+ * The ledger before there is any memory: the model runs a step of `train` on a backend that only counts, with the fused
+ * kernels of `like`. Dropout acts where the configuration has it.
  * @throws as the model, `planLora` and the optimiser do: a context that is too long, targets that match nothing, a base that
  * is held narrow and to be trained.
  */

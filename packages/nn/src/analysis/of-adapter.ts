@@ -19,7 +19,7 @@ export interface AdapterMatrices {
   readonly B: Matrix;
   /** α/r, or α/√r. The weight with which it is active is not in it. */
   readonly scale: number;
-  /** ΔW = s B A as its SVD, less what PiSSA or OLoRA took out of W. */
+  /** ΔW = s B A as its SVD, less what PiSSA or OLoRA took out of W. With DoRA what is added before rows are given their lengths. */
   readonly delta: Svd;
   /** The frozen W [d, k] beside it, which is read when it is asked for. */
   readonly weight: () => Promise<Matrix>;
@@ -28,7 +28,10 @@ export interface AdapterMatrices {
 /** An adapter on its model: the only one, or one of several by name. */
 export type Adapted = LoraModel<Module> | { readonly lora: LoraModel<Module>; readonly adapter: string };
 
-/** Reads A and B of every target by its path (`transformer.h.0.attn.c_attn.q`), in the model's order. */
+/**
+ * Reads A and B of every target by its path (`transformer.h.0.attn.c_attn.q`), in the model's order. With DoRA, too, ΔW is
+ * s B A, as it is added to W before the rows of W + s B A are given the lengths m: not the whole change of W.
+ */
 export async function matricesOf(of: Adapted): Promise<Map<string, AdapterMatrices>> {
   const [lora, adapter] = 'lora' in of ? [of.lora, of.adapter] : [of, undefined];
   const found = new Map<string, AdapterMatrices>();
@@ -56,7 +59,7 @@ async function read(t: Tensor): Promise<Matrix> {
   return matrix(rows, columns, await t.data());
 }
 
-/** `spectrum` of ΔW = (α/r) B A for every target, by path. */
+/** `spectrum` of ΔW = s B A for every target, by path; with DoRA before rows are given their lengths, as in `matricesOf`. */
 export async function spectraOf(of: Adapted): Promise<Map<string, Spectrum>> {
   const found = new Map<string, Spectrum>();
   for (const [path, { delta }] of await matricesOf(of)) found.set(path, spectrum(delta));
@@ -90,7 +93,10 @@ export async function similaritiesOf(
   return found;
 }
 
-/** `amplification` of each target's W by its ΔW, r its own rank unless given, by path. [LoRA §7.3] */
+/**
+ * `amplification` of each target's W by its ΔW = s B A, r its own rank unless given, by path; with DoRA before rows are given
+ * their lengths, as in `matricesOf`. [LoRA §7.3]
+ */
 export async function amplificationsOf(
   of: Adapted,
   { r, key }: { readonly r?: number } & Pick<AmplificationOptions, 'key'> = {},
