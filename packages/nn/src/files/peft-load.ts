@@ -3,7 +3,7 @@ import { BaxError, fromHost, hostArray, keep, sameShape, type Tensor } from '@ba
 import { fingerprint } from '../fingerprint.ts';
 import { Embedding } from '../layers/embedding.ts';
 import { matrix, type Matrix } from '../linalg/index.ts';
-import { wantBase } from '../lora/adapted.ts';
+import { wantBase } from '../lora/want-base.ts';
 import { type Adapter, adapterFrom } from '../lora/adapter.ts';
 import { withOwn } from '../lora/attach.ts';
 import type { BranchParts } from '../lora/branch.ts';

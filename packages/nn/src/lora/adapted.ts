@@ -1,13 +1,10 @@
 /** What a linear layer and an embedding with adapters have in common. */
-import { add, BaxError, mul, replaceSlices, reshape, type Tensor, within } from '@bax/core';
-import { Embedding } from '../layers/embedding.ts';
-import { Linear } from '../layers/linear.ts';
+import { add, mul, replaceSlices, reshape, type Tensor, within } from '@bax/core';
 import { Module, type Context } from '../module.ts';
-import type { Adapter } from './adapter.ts';
 import type { LoraBranch } from './branch.ts';
 import { type Active, type Adaptable, changedRows } from './changed-rows.ts';
 import { doraFactor } from './dora.ts';
-import { byAdapter } from './mixed-batch.ts';
+import { byAdapter, checkBatch, checkRows, type MixedAdapter } from './mixed-batch.ts';
 
 /** What all adapted layers of a model share; the model's handle changes it. */
 export interface AdapterState {
@@ -15,7 +12,7 @@ export interface AdapterState {
   /** The active adapters and the weight of each, in the order in which they were activated. */
   active: ReadonlyMap<string, number>;
   /** Every adapter by name. */
-  adapters: ReadonlyMap<string, Adapter>;
+  adapters: ReadonlyMap<string, MixedAdapter>;
 }
 
 /** A frozen layer with the branches of some adapters beside it. */
@@ -125,54 +122,3 @@ export abstract class AdaptedLayer<Base extends Adaptable> extends Module {
     });
   }
 }
-
-/** @throws unless adapters can be put beside the layers of the model: by its paths, of which a layer alone has none. */
-export function wantBase(by: string, model: Module): void {
-  for (const [path, module] of model.namedModules()) {
-    if (module instanceof AdaptedLayer)
-      throw new BaxError(
-        `${by}: ${path || 'the model'} has an adapter already; give the base, or the model that merge() makes`,
-      );
-    if (path === '' && (module instanceof Linear || module instanceof Embedding))
-      throw new BaxError(
-        `${by}: the model is a layer itself, and an adapter takes the place of a layer in a model; make it a property of a Module`,
-      );
-  }
-}
-
-/** @throws unless x has a row for each that is named. */
-function checkBatch(x: Tensor, rows: readonly (string | null)[], adapter: string): void {
-  if (x.rank < 2)
-    throw new BaxError(`adapters: '${adapter}' changes a layer whose input has no batch axis, so its rows cannot share a batch with others; give them a batch of their own`); // prettier-ignore
-  if (x.shape[0] !== rows.length)
-    throw new BaxError(`adapters: ${rows.length} rows are named, but this layer's input has ${x.shape[0]} rows`); // prettier-ignore
-}
-
-/** @throws unless each row has an adapter, or none, that can share a batch with the others. */
-function checkRows(rows: readonly (string | null)[], { adapters, active }: AdapterState): void {
-  const bad = (message: string): never => {
-    throw new BaxError(`adapters: ${message}`);
-  };
-  for (const name of new Set(rows)) {
-    if (name === null) continue;
-    const adapter = adapters.get(name);
-    if (!adapter) return bad(`there is no adapter '${name}'; there are ${[...adapters.keys()].join(', ')}`);
-    const reason = adapter.config.dora ? 'uses DoRA, whose output is not a sum' : trainsWhole(adapter);
-    if (reason)
-      bad(
-        `'${name}' ${reason}, so its rows cannot share a batch with others; give them a batch of their own`,
-      );
-  }
-  for (const name of active.keys()) {
-    const reason = trainsWhole(adapters.get(name)!);
-    if (reason)
-      bad(
-        `'${name}' is active and ${reason}, so that no row would have the base's; activate others, or none`,
-      );
-  }
-}
-
-const trainsWhole = ({ full }: Adapter): string | undefined => {
-  const [path] = full.keys();
-  return path === undefined ? undefined : `trains ${path} whole`;
-};

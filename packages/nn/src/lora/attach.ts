@@ -1,6 +1,6 @@
 import type { Tensor } from '@bax/core';
 import type { Module } from '../module.ts';
-import { wantBase } from './adapted.ts';
+import { wantBase } from './want-base.ts';
 import { type Adapter, adapterFrom, createAdapter, type RandomStart } from './adapter.ts';
 import { LoraModel } from './lora-model.ts';
 import { checkPlan, type LoraPlan, type LoraPlanEntry } from './plan.ts';

@@ -2,7 +2,7 @@ import { BaxError, sameShape, type Shape, showShape, type Tensor } from '@bax/co
 import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import { type Module, put, transform } from '../module.ts';
-import { type AdapterState, wantBase } from './adapted.ts';
+import type { AdapterState } from './adapted.ts';
 import { Adapter } from './adapter.ts';
 import { checkActive } from './check-active.ts';
 import type { Adaptable } from './changed-rows.ts';
@@ -11,6 +11,7 @@ import { LoraEmbedding } from './lora-embedding.ts';
 import { LoraLinear } from './lora-linear.ts';
 import { mergeLora, type Merged, type MergeOptions } from './merge.ts';
 import { listOf } from './targets.ts';
+import { wantBase } from './want-base.ts';
 
 export type AdaptedLayers = ReadonlyMap<string, LoraLinear | LoraEmbedding>;
 
@@ -23,7 +24,11 @@ export class LoraModel<M extends Module> {
   #layers = new Map<string, LoraLinear | LoraEmbedding>();
   /** Where the model has a parameter of some adapter in place of the base's. */
   #replaced = new Set<string>();
-  readonly #state: AdapterState = { enabled: true, active: new Map(), adapters: new Map() };
+  readonly #state: AdapterState & { adapters: ReadonlyMap<string, Adapter> } = {
+    enabled: true,
+    active: new Map(),
+    adapters: new Map(),
+  };
 
   /** @throws if the model has adapters already, or is no more than a layer. */
   constructor(base: M) {

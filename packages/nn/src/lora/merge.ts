@@ -1,9 +1,9 @@
 import { BaxError, fromHost, type HalfFloat, keep, narrowed, noGrad, scope, type Tensor } from '@bax/core';
 import { type Module, transform } from '../module.ts';
+import type { Adapter } from './adapter.ts';
 import type { Adaptable } from './changed-rows.ts';
 import type { LoraEmbedding } from './lora-embedding.ts';
 import type { LoraLinear } from './lora-linear.ts';
-import type { LoraModel } from './lora-model.ts';
 import { type MergedLayer, type MergeReport, measure, reportOf } from './merge-report.ts';
 
 export interface Merged<M> {
@@ -23,13 +23,23 @@ export interface MergeOptions {
   readonly storage?: 'f32' | HalfFloat;
 }
 
+/** A `LoraModel` whose adapters are nobody else's. */
+interface Mergeable<M> {
+  readonly model: M;
+  readonly base: M;
+  readonly layers: ReadonlyMap<string, LoraLinear | LoraEmbedding>;
+  readonly adapters: ReadonlyMap<string, Adapter>;
+  readonly active: ReadonlyMap<string, number>;
+  readonly enabled: boolean;
+}
+
 /**
  * Replaces every layer that an active adapter changes by a plain one with W + Σ w s B A, and puts what they train whole in the
- * place of the base's. The adapters are nobody else's: their factors are freed, and what they train whole becomes the model's.
+ * place of the base's. The adapters' factors are freed, and what they train whole becomes the model's.
  * @throws if no adapter is active, a tied weight would change, or a result is not finite (or too large for the storage).
  */
 export async function mergeLora<M extends Module>(
-  lora: LoraModel<M>,
+  lora: Mergeable<M>,
   options: MergeOptions = {},
 ): Promise<Merged<M>> {
   const adapters = [...lora.adapters.values()];
@@ -51,7 +61,7 @@ export async function mergeLora<M extends Module>(
 
 /** Keeps an account of the weights that it makes. */
 async function merged<M extends Module>(
-  lora: LoraModel<M>,
+  lora: Mergeable<M>,
   { untie = false, storage = 'f32' }: MergeOptions,
   made: Tensor[],
 ): Promise<Omit<Merged<M>, 'dispose'>> {

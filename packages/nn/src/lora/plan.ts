@@ -2,7 +2,7 @@ import { BaxError, bytesOf, showShape, type Tensor } from '@bax/core';
 import { Embedding } from '../layers/embedding.ts';
 import { Linear } from '../layers/linear.ts';
 import type { Module } from '../module.ts';
-import { wantBase } from './adapted.ts';
+import { wantBase } from './want-base.ts';
 import { loraConfig, loraScale, takesFromW, type LoraConfig } from './config.ts';
 import { fullyTrained } from './full.ts';
 import { resolveTargets, listOf, type Target } from './targets.ts';
