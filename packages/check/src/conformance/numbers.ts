@@ -1,5 +1,5 @@
 /** Numbers for checks, and what the bits of each storage type mean, straight from the definitions. */
-import { type DType, hostArray, type Storage, type TypedArray } from '@bax/core';
+import { type DType, type HalfFloat, hostArray, type Storage, type TypedArray } from '@bax/core';
 
 /** Small integers from a seed: cheap, and different at neighbouring places. */
 export const ints =
@@ -27,8 +27,17 @@ export const realsFor = (type: Storage, seed: number): ((i: number) => number) =
 const halves = { f16: [5, 10], bf16: [8, 7] } as const;
 
 /** The number that an element of the host's array stands for: itself, but for the 16-bit floats. */
-export function decode(type: Storage, raw: number): number {
-  if (type !== 'f16' && type !== 'bf16') return raw;
+export const decode = (type: Storage, raw: number): number =>
+  type === 'f16' || type === 'bf16' ? patterns(type)[raw]! : raw;
+
+const tables = new Map<HalfFloat, Float64Array>();
+function patterns(type: HalfFloat): Float64Array {
+  const table = tables.get(type) ?? Float64Array.from({ length: 2 ** 16 }, (_, raw) => meaning(type, raw));
+  tables.set(type, table);
+  return table;
+}
+
+function meaning(type: HalfFloat, raw: number): number {
   const [width, digits] = halves[type];
   const bias = 2 ** (width - 1) - 1;
   const sign = raw & 0x8000 ? -1 : 1;
@@ -40,8 +49,21 @@ export function decode(type: Storage, raw: number): number {
 }
 
 /** The element of the host's array for a number that the type can hold exactly (not subnormal). */
-export function encode(type: Storage, value: number): number {
-  if ((type !== 'f16' && type !== 'bf16') || value === 0) return value;
+export const encode = (type: Storage, value: number): number =>
+  type === 'f16' || type === 'bf16' ? pattern(type, value) : value;
+
+/** The patterns of small integers are asked for a million times. */
+const small = { f16: new Map<number, number>(), bf16: new Map<number, number>() };
+function pattern(type: HalfFloat, value: number): number {
+  const known = small[type].get(value);
+  if (known !== undefined) return known;
+  const found = patternOf(type, value);
+  if (Number.isInteger(value)) small[type].set(value, found);
+  return found;
+}
+
+function patternOf(type: HalfFloat, value: number): number {
+  if (value === 0) return value;
   const [width, digits] = halves[type];
   if (value !== value) return 0x7fff;
   const exponent = Math.floor(Math.log2(Math.abs(value)));
