@@ -81,17 +81,22 @@ async function test(tests: readonly string[], on: string, minutes: number): Prom
   rmSync(report, { force: true });
   const files = [...new Set(tests)].map((t) => `test/${t}`);
   const flags = ['--reporter=json', `--outputFile=${report}`, '--experimental.fsModuleCache', `--testTimeout=${3 * MINUTE}`, '-t', `^(?!on )|^on '?${on}`]; // prettier-ignore
+  let late = false;
   await new Promise<void>((done, fail) => {
     const child = spawn(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...flags, ...files], { cwd: copy, env: { ...process.env, BAX_GPU: gpu }, stdio: 'ignore', detached: true }); // prettier-ignore
     running = child.pid;
-    const timer = setTimeout(end, minutes * MINUTE);
+    const timer = setTimeout(() => {
+      late = true;
+      end();
+    }, minutes * MINUTE);
     child.on('error', fail).on('exit', () => {
       running = undefined;
       clearTimeout(timer);
       done();
     });
   });
-  if (!existsSync(report)) return { passed: 0, failed: [`${tests.join(', ')}: does not end`] };
+  if (!existsSync(report))
+    return { passed: 0, failed: [`${tests.join(', ')}: does not ${late ? 'end' : 'run'}`] };
   interface File {
     readonly name: string;
     readonly status: string;
@@ -119,7 +124,8 @@ const broken = ({ failed }: Outcome): string[] => {
 /** The laws and files that noticed, in few words. */
 function killers(outcome: Outcome): string {
   const { failed } = outcome;
-  if (failed[0]?.endsWith(': does not end')) return 'its tests do not end';
+  for (const verb of ['end', 'run'])
+    if (failed[0]?.endsWith(`: does not ${verb}`)) return `its tests do not ${verb}`;
   const laws = broken(outcome);
   const files = new Set(failed.map((name) => name.split(':')[0]));
   return `${failed.length} tests (${[...files].join(', ')}${laws.length > 0 ? `; ${laws.join(', ')}` : ''})`;
