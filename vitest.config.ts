@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { BackendSeconds } from './test/support/backend-seconds.ts';
 import { chooseDriver } from './test/support/gpu/driver.ts';
 
 execFileSync(process.execPath, ['kernels/embed.mjs'], { cwd: import.meta.dirname });
@@ -33,6 +34,7 @@ export default defineConfig({
     isolate: false,
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
+    reporters: ['default', new BackendSeconds()],
     testTimeout: 60_000,
     hookTimeout: 120_000, // SwiftShader closes a device only when it has compiled what it began
     coverage: { provider: 'v8', include: ['packages/*/src/**/*.ts'] },
