@@ -9,7 +9,7 @@ export type LoraInit =
   | 'gaussian'
   /** Neither is zero, yet B A is, within rounding: A's and B's columns lie apart. r is even. https://datta0.github.io/posts/rethink-lora-init/ */
   | 'orthogonal'
-  /** The r largest singular directions of W, found on the host and taken out of W: W stays frozen less its principal part. https://arxiv.org/abs/2404.02948 */
+  /** The r largest singular directions of W, found on the host (some 3 s for 768 × 3072) and taken out of W: W stays frozen less its principal part. https://arxiv.org/abs/2404.02948 */
   | 'pissa'
   /** The first r columns of W = Q R, taken out of W. https://arxiv.org/abs/2406.01775 */
   | 'olora';
