@@ -188,8 +188,8 @@ export const mutants: readonly Mutant[] = [
   ...of('packages/nn/src/lora/merge-report.ts', [law('merge-report')], [
     ['DoRA’s bound forgets that the norm is off', 'const beta = norm > 0 ? blur / norm + e + (k * 2 ** -126) / norm ** 2 : Infinity;', 'const beta = norm > 0 ? e : Infinity;'],
   ]),
-  ...of('packages/nn/src/layers/conv1d.ts', [law('base')], [
-    ['merging changes the base’s own layer', 'return Object.assign(new Conv1D(contiguous(transpose(matrix)), this.bias), { slices: this.slices });', 'return Object.assign(this, { weight: contiguous(transpose(matrix)) });'],
+  ...of('packages/nn/src/lora/adapter.ts', [law('base'), law('variants')], [
+    ['what is trained whole is the base’s own', '?? keep(noGrad(() => copy(base)))', '?? base'],
   ]),
   ...of('packages/nn/src/layers/conv1d.ts', [LAWS], [
     ['a merged Conv1D is a view of the transpose', 'new Conv1D(contiguous(transpose(matrix)), this.bias)', 'new Conv1D(transpose(matrix), this.bias)'],
