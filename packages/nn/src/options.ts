@@ -1,7 +1,14 @@
 import { BaxError } from '@bax/core';
 
-/** @throws if there is an option of another name: what was meant by it would be left out in silence. */
-export function checkOptions(by: string, given: object, known: Readonly<Record<string, unknown>>): void {
+/**
+ * `known` has each option's name as a key, so that the compiler sees whether one is left out.
+ * @throws if there is an option of another name: what was meant by it would be left out in silence.
+ */
+export function checkOptions<T extends object>(
+  by: string,
+  given: T,
+  known: Readonly<Record<keyof T, unknown>>,
+): void {
   if (typeof given !== 'object' || given === null)
     throw new BaxError(`${by}: the options are ${String(given)}; they must be an object`);
   const unknown = Object.keys(given).find((name) => !Object.hasOwn(known, name));

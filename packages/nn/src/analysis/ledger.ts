@@ -2,10 +2,9 @@
 import {
   bytesOf, keep, observe, tapeOf, type Backend, type BufferRef, type HalfFloat, type Observer, type Tensor,
 } from '@bax/core'; // prettier-ignore
-import { Linear } from '../layers/linear.ts';
 import { type Adapter, adapterFrom } from '../lora/adapter.ts';
 import { withAdapter } from '../lora/attach.ts';
-import { type LoraConfig, takesFromW } from '../lora/config.ts';
+import { type LoraConfig, takesFrom } from '../lora/config.ts';
 import { type LoraPlan, planLora } from '../lora/plan.ts';
 import type { Gpt2Config } from '../models/gpt2-config.ts';
 import type { Module } from '../module.ts';
@@ -180,7 +179,7 @@ function hollowAdapter(plan: LoraPlan, backend: Backend): Adapter {
   return adapterFrom(plan, {
     factors({ r, in: k, out, layer }) {
       const pair = () => ({ A: tensor(r, k), B: tensor(out, r) });
-      return takesFromW(plan.config.init) && layer instanceof Linear ? { ...pair(), taken: pair() } : pair();
+      return takesFrom(plan.config.init, layer) ? { ...pair(), taken: pair() } : pair();
     },
   });
 }

@@ -2,7 +2,8 @@
 import { BaxError, type Tensor } from '@bax/core';
 import { matrix, rowsOf, svdOfProduct, type Matrix, type Svd } from '../linalg/index.ts';
 import type { LoraBranch } from '../lora/branch.ts';
-import { type Adaptable, matrixValues } from '../lora/changed-rows.ts';
+import type { Adaptable } from '../lora/changed-rows.ts';
+import { matrixValues } from '../lora/host.ts';
 import type { LoraModel } from '../lora/lora-model.ts';
 import { productOf } from '../lora/product.ts';
 import { listOf } from '../lora/targets.ts';

@@ -6,7 +6,8 @@
 import { BaxError } from '@bax/core';
 import { at, matrix, type Matrix, rowsOf, scaled } from '../linalg/index.ts';
 import type { LoraBranch } from '../lora/branch.ts';
-import { type Adaptable, matrixValues } from '../lora/changed-rows.ts';
+import type { Adaptable } from '../lora/changed-rows.ts';
+import { matrixValues } from '../lora/host.ts';
 import { loraScale } from '../lora/config.ts';
 import { Linear } from '../layers/linear.ts';
 import type { Target } from '../lora/targets.ts';

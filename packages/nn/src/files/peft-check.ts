@@ -11,6 +11,14 @@ import { partName, type Stored } from './peft-names.ts';
 import { type AdapterRecord, type BranchRecord, RECORD_KEY } from './peft-record.ts';
 import type { Safetensors } from './safetensors.ts';
 
+/** An adapter's two files, opened: what its configuration says, and what its weights file holds. */
+export interface PeftFiles {
+  readonly config: PeftConfig;
+  readonly file: Safetensors;
+  readonly stored: Stored;
+  readonly record: AdapterRecord;
+}
+
 /** A branch to be. */
 interface Chosen {
   readonly target: Target;
@@ -19,13 +27,7 @@ interface Chosen {
 }
 
 /** The layers that the file has factors for, in the model's order. @throws if they are not those that the configuration means. */
-export function layersOf(
-  model: Module,
-  config: PeftConfig,
-  stored: Stored,
-  file: Safetensors,
-  record: AdapterRecord,
-): Target[] {
+export function layersOf(model: Module, { config, file, stored, record }: PeftFiles): Target[] {
   const bad = (message: string): never => {
     throw new BaxError(`loadAdapter: ${file.name}${message}`);
   };
@@ -51,13 +53,8 @@ export function layersOf(
 }
 
 /** The branches of a module, and whether the file's shapes are theirs. */
-export function choose(
-  target: Target,
-  config: PeftConfig,
-  stored: Stored,
-  file: Safetensors,
-  record: AdapterRecord,
-): Chosen[] {
+export function choose(target: Target, files: PeftFiles): Chosen[] {
+  const { config, file, stored } = files;
   const { path, layer } = target;
   const { r, alpha } = config.rankOf(path);
   const { embedding, magnitude } = stored.modules.get(path)!;
@@ -80,7 +77,7 @@ export function choose(
     throw new BaxError(
       `loadAdapter: r = ${r} of ${path} exceeds min(in, out) = ${Math.min(k, out)}, of which init ${config.lora.init} has no more directions`,
     );
-  const own = recordsOf(target, config, record);
+  const own = recordsOf(target, files);
   const whole = { r, alpha, rslora: config.lora.rslora };
   checkRecords(path, own, target, whole);
   return own.map(({ name, start, length, r, alpha }) => ({
@@ -91,11 +88,8 @@ export function choose(
 }
 
 /** The branches that a module's pair is made of; where none are recorded, one. */
-export function recordsOf(
-  { path, layer }: Target,
-  config: PeftConfig,
-  { slices }: AdapterRecord,
-): readonly BranchRecord[] {
+export function recordsOf({ path, layer }: Target, { config, record }: PeftFiles): readonly BranchRecord[] {
+  const { slices } = record;
   if (Object.hasOwn(slices, path)) return slices[path]!;
   const { r, alpha } = config.rankOf(path);
   return [{ name: '', start: 0, length: layer.outFeatures, r, alpha, taken: false }];
@@ -105,10 +99,11 @@ export function recordsOf(
 export function checkFull(
   model: Module,
   wanted: ReadonlyMap<string, Tensor>,
-  { full }: Stored,
-  file: Safetensors,
-  bad: (message: string) => never,
+  { file, stored: { full } }: PeftFiles,
 ): void {
+  const bad = (message: string): never => {
+    throw new BaxError(`loadAdapter: ${file.name}${message}`);
+  };
   for (const [path, { shape }] of wanted) {
     const name = full.get(path);
     if (name === undefined)

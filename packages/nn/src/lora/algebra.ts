@@ -1,21 +1,10 @@
 /** Adapters as vectors: sums, multiples, and the nearest of a smaller rank. Products only: nothing here mixes one's B with another's A. */
-import {
-  BaxError,
-  concat,
-  copy,
-  fromHost,
-  hostArray,
-  keep,
-  mul,
-  noGrad,
-  pad,
-  scope,
-  type Tensor,
-} from '@bax/core';
+import { BaxError, concat, copy, keep, mul, noGrad, pad, scope } from '@bax/core';
 import { at, matrix, type Matrix, svdOfProduct } from '../linalg/index.ts';
 import { Adapter } from './adapter.ts';
 import { LoraBranch, type Place, targetPath } from './branch.ts';
 import { loraConfig } from './config.ts';
+import { keptMatrix } from './host.ts';
 import { productOf } from './product.ts';
 
 /** An adapter and its factor in a sum. */
@@ -96,13 +85,8 @@ export async function compressAdapter(
     errors.push({ path, r: rank, error: lost!, relative: all! > 0 ? lost! / all! : 0 });
   }
   const branches = nearest.map(({ branch, A, B }) => {
-    const up = ({ rows, columns, data }: Matrix): Tensor => {
-      const { dtype, backend } = branch.A;
-      const values = hostArray(dtype, data.length);
-      values.set(data);
-      return keep(fromHost(values, [rows, columns], dtype, { backend }));
-    };
-    return new LoraBranch({ A: up(A), B: up(B) }, { alpha: A.rows, place: branch.place });
+    const parts = { A: keptMatrix(A, branch.A), B: keptMatrix(B, branch.A) };
+    return new LoraBranch(parts, { alpha: A.rows, place: branch.place });
   });
   return { adapter: adapterOf(branches), errors };
 }

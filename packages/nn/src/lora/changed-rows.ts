@@ -6,15 +6,6 @@ import type { LoraBranch } from './branch.ts';
 /** A layer that an adapter can be attached to: each has its weight as a `matrix` [out, in]. */
 export type Adaptable = Linear | Embedding;
 
-/** The layer's weight as [out, in] on the host, row by row. */
-export async function matrixValues({ matrix, weight }: Adaptable): Promise<Float32Array | Float64Array> {
-  try {
-    return (await matrix.data()) as Float32Array | Float64Array;
-  } finally {
-    if (matrix !== weight) matrix.dispose(); // a view would hold the weight's memory
-  }
-}
-
 /** A branch that takes part, and how strongly. */
 export interface Active {
   readonly branch: LoraBranch;

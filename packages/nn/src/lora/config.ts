@@ -1,4 +1,6 @@
 import { BaxError } from '@bax/core';
+import { Linear } from '../layers/linear.ts';
+import type { Module } from '../module.ts';
 import { checkOptions } from '../options.ts';
 
 /** How A and B start. All but the last two leave W + s B A = W to the bit, or (orthogonal) within rounding. */
@@ -118,3 +120,7 @@ const show = (value: unknown): string =>
 
 /** Whether B A takes part of W out of it at the start. */
 export const takesFromW = (init: LoraInit): boolean => init === 'pissa' || init === 'olora';
+
+/** The same of one layer: an embedding begins with its own start always. */
+export const takesFrom = (init: LoraInit, layer: Module): boolean =>
+  takesFromW(init) && layer instanceof Linear;

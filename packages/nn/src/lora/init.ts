@@ -1,6 +1,6 @@
 /** How A and B start; see `LoraInit`. */
 import {
-  BaxError, copy, foldIn, fromHost, hostArray, keep, type Key, noGrad, normals, rand, randn, slice, type Tensor, zeros,
+  BaxError, copy, foldIn, keep, type Key, noGrad, normals, rand, randn, slice, type Tensor, zeros,
 } from '@bax/core'; // prettier-ignore
 import { Embedding } from '../layers/embedding.ts';
 import {
@@ -17,6 +17,7 @@ import {
 } from '../linalg/index.ts';
 import type { BranchParts } from './branch.ts';
 import { type LoraConfig, type LoraInit, loraScale } from './config.ts';
+import { keptMatrix } from './host.ts';
 import type { LoraPlanEntry } from './plan.ts';
 
 /** A and B [r, in], [out, r] on the host. */
@@ -35,11 +36,7 @@ export async function initialFactors(
   const { dtype, backend } = layer.weight;
   const key = foldIn(root, entry.path);
   const options = { dtype, backend, key };
-  const put = ({ rows, columns, data }: Matrix): Tensor => {
-    const values = hostArray(dtype, data.length);
-    values.set(data);
-    return keep(fromHost(values, [rows, columns], dtype, options));
-  };
+  const put = (m: Matrix): Tensor => keptMatrix(m, layer.weight);
   if (layer instanceof Embedding)
     return { A: keep(zeros([r, k], options)), B: keep(randn([out, r], options)) };
   switch (init) {

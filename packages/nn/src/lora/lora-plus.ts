@@ -38,11 +38,11 @@ export function loraPlus<M extends Module>(lora: LoraModel<M>, options: LoraPlus
     else slow.set(name, t);
   }
   const decay = weightDecay === undefined ? {} : { weightDecay };
-  const groups: ParamGroup[] = [
+  const groups = [
     { params: slow, ...decay },
     { params: tables, lrRatio: embeddingRatio, ...decay },
     { params: fast, lrRatio: ratio, ...decay },
     { params: bare, lrRatio: ratio, weightDecay: 0 },
   ];
-  return groups.filter(({ params }) => (params as ReadonlyMap<string, Tensor>).size > 0);
+  return groups.filter(({ params }) => params.size > 0);
 }

@@ -1,6 +1,7 @@
 /** How exact a merge is: every component of every merged weight against f64 on the host. */
 import { BaxError } from '@bax/core';
-import { type Active, type Adaptable, matrixValues } from './changed-rows.ts';
+import type { Active, Adaptable } from './changed-rows.ts';
+import { matrixValues } from './host.ts';
 import type { LoraEmbedding } from './lora-embedding.ts';
 import type { LoraLinear } from './lora-linear.ts';
 

@@ -1,9 +1,8 @@
 import { BaxError, bytesOf, showShape, type Tensor } from '@bax/core';
 import { Embedding } from '../layers/embedding.ts';
-import { Linear } from '../layers/linear.ts';
 import type { Module } from '../module.ts';
 import { wantBase } from './want-base.ts';
-import { loraConfig, loraScale, takesFromW, type LoraConfig } from './config.ts';
+import { loraConfig, loraScale, takesFrom, takesFromW, type LoraConfig } from './config.ts';
 import { fullyTrained } from './full.ts';
 import { resolveTargets, listOf, type Target } from './targets.ts';
 
@@ -77,7 +76,7 @@ export function planOf(
     const [k, out] = [target.layer.inFeatures, target.slice?.length ?? target.layer.outFeatures];
     const [A, B, m] = [r * k, r * out, config.dora ? out : 0];
     const parameters = (config.freezeA ? 0 : A) + B + m;
-    const taken = takesFromW(config.init) && target.layer instanceof Linear ? A + B : 0;
+    const taken = takesFrom(config.init, target.layer) ? A + B : 0;
     const bytes = (A + B + m + taken) * bytesOf(target.layer.weight.dtype);
     return { ...target, in: k, out, r, alpha, parameters, bytes };
   });
