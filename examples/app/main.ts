@@ -1,8 +1,9 @@
 /** The page: it asks and shows; its worker loads, writes and learns. */
 import type { DeviceName } from 'bax';
-import { connect } from './protocol.ts';
+import { connect } from './calls.ts';
+import type { Tasks } from './tasks.ts';
 
-const call = connect(new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
+const call = connect<Tasks>(new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
 
 function find<E extends Element>(id: string, type: new () => E): E {
   const found = document.getElementById(id);

@@ -3,15 +3,15 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig, type Plugin } from 'vite';
 
 /** Lets bax use threads: memory is shared only in a page that is isolated from others. */
-const ISOLATED = {
+export const ISOLATED = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-embedder-policy': 'require-corp',
 };
 /** What the page needs to be allowed; for models from elsewhere, name their hosts in `connect-src` too. */
-const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
+export const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
 /** The model that comes with the repository, at base/: served from where it is in development, copied into the build. */
-function baseModel(): Plugin {
+export function baseModel(): Plugin {
   const folder = fileURLToPath(new URL('../finetune/base/', import.meta.url));
   return {
     name: 'base-model',

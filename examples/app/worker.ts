@@ -4,8 +4,9 @@ import {
   opfsFolder, opfsFolders, planLora, randomWindows, removeOpfsFolder, saveAdapter, train, warmupLinear,
   type Folder, type Gpt2, type LoraModel, type Tokenizer, type WritableFolder,
 } from 'bax'; // prettier-ignore
-import { serve } from './protocol.ts';
-import { zip } from './zip.ts';
+import { zipSync } from 'fflate';
+import { serve } from './calls.ts';
+import type { Tasks } from './tasks.ts';
 
 /** Where adapters are kept, a folder each. */
 const KEPT = 'adapters';
@@ -39,7 +40,7 @@ async function kept(name: string, create = false): Promise<WritableFolder> {
   return opfsFolder(`${KEPT}/${name}`, { create });
 }
 
-serve({
+serve<Tasks>({
   async open({ model: url, device: wanted, software }, tell, signal) {
     let why = ''; // of 'auto', where it found no GPU
     const backend = await device(wanted, { software, say: (message) => (why = ` — ${message}`) });
@@ -122,12 +123,12 @@ serve({
 
   async export(name) {
     const folder = await kept(name);
-    const files = new Map<string, Uint8Array>();
+    const files: Record<string, Uint8Array> = {};
     for (const file of await folder.list()) {
       const source = await folder.open(file);
-      files.set(`${name}/${file}`, await source.read(0, source.size));
+      files[`${name}/${file}`] = await source.read(0, source.size);
       await source.close();
     }
-    return zip(files);
+    return zipSync(files, { level: 0 }); // random numbers do not get smaller
   },
 });

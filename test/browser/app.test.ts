@@ -8,8 +8,7 @@ import { wasm } from '@bax/wasm';
 import { type Browser, type BrowserContext, type Locator, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createServer } from 'vite';
-import { zip } from '../../examples/app/zip.ts';
-import { CONFIG, type ServedApp, serveApp } from './app.ts';
+import { configOf, type ServedApp, serveApp } from './app.ts';
 import { launch } from './chromium.ts';
 
 const BASE = fileURLToPath(new URL('../../examples/finetune/base', import.meta.url));
@@ -50,20 +49,6 @@ async function writtenInNode(prompt: string, tokens: number, adapter?: Folder): 
     ids.push(id);
   return prompt + tokenizer.decode(ids);
 }
-
-describe('the archive', () => {
-  it('holds files of any name and content', () => {
-    const files = new Map<string, Uint8Array>([
-      ['größe/a.json', new TextEncoder().encode('{}')],
-      ['größe/empty', new Uint8Array(0)],
-      ['größe/b', Uint8Array.from({ length: 70_000 }, (_, i) => i * 31)],
-    ]);
-    const archive = Buffer.from(zip(files));
-    expect([...unzip(archive)].map(([name, content]) => [name, Uint8Array.from(content)])).toEqual([
-      ...files,
-    ]);
-  });
-});
 
 describe('the page', { timeout: 120_000 }, () => {
   let app: ServedApp;
@@ -286,7 +271,7 @@ describe('the page', { timeout: 120_000 }, () => {
 describe('in development', () => {
   it('serves the base model from where it is, by ranges, and nothing in its place', async () => {
     const server = await createServer({
-      configFile: CONFIG,
+      configFile: configOf('app'),
       logLevel: 'warn',
       server: { port: 0, host: '127.0.0.1' },
     });

@@ -1,21 +1,22 @@
-/** `examples/app` as it is published: built, and served with the headers of its configuration. */
+/** An example's page as it is published: built, and served with the headers of its configuration. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, preview } from 'vite';
 
-export const CONFIG: string = fileURLToPath(new URL('../../examples/app/vite.config.ts', import.meta.url));
+export const configOf = (example: 'app' | 'lab'): string =>
+  fileURLToPath(new URL(`../../examples/${example}/vite.config.ts`, import.meta.url));
 
 export interface ServedApp {
   readonly url: string;
   close(): Promise<void>;
 }
 
-export async function serveApp(): Promise<ServedApp> {
-  const outDir = await mkdtemp(join(tmpdir(), 'bax-app-'));
+export async function serveApp(example: 'app' | 'lab' = 'app'): Promise<ServedApp> {
+  const outDir = await mkdtemp(join(tmpdir(), `bax-${example}-`));
   const options = {
-    configFile: CONFIG,
+    configFile: configOf(example),
     logLevel: 'warn',
     build: { outDir, emptyOutDir: true },
   } as const;

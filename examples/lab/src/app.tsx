@@ -1,0 +1,130 @@
+/** The frame: what is above and below the seven views. */
+import { useEffect, useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import { theme, type Theme } from './colours.ts';
+import { canKeep } from './kept.ts';
+import { activity, hrefOf, open, opened, progress, status, trouble, view, type ViewName } from './lab.ts';
+import { Ask } from './parts/ask.tsx';
+import { TextChoice } from './parts/text-choice.tsx';
+import { FirstSteps } from './views/first-steps.tsx';
+import { Merged } from './views/merged.tsx';
+import { Training } from './views/training.tsx';
+import { bytes, language, type Language, LANGUAGES, number, speak, words } from './words/index.ts';
+
+const VIEWS: Readonly<Record<ViewName, () => JSX.Element>> = {
+  steps: FirstSteps,
+  training: Training,
+  merged: Merged,
+};
+
+export function App(): JSX.Element {
+  const [isKeeping] = useState(canKeep);
+  useEffect(() => void open(), []);
+  useEffect(() => {
+    document.documentElement.lang = language.value;
+    document.title = `${words().views[view.value].name} · ${words().title}`;
+  }, [language.value, view.value]);
+  const model = opened.value;
+  return (
+    <>
+      <a
+        class="skip"
+        href={`#view-${view.value}`}
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById(`view-${view.value}`)?.focus();
+        }}
+      >
+        {words().toContent}
+      </a>
+      <header>
+        <div>
+          <h1>{words().title}</h1>
+          <p>{words().subtitle}</p>
+        </div>
+        <form class="row" aria-label={`${words().language}, ${words().theme}`}>
+          <label for="language">{words().language}</label>
+          <select
+            id="language"
+            value={language.value}
+            onChange={({ currentTarget }) => speak(currentTarget.value as Language)}
+          >
+            {Object.entries(LANGUAGES).map(([code, name]) => (
+              <option key={code} value={code}>
+                {name}
+              </option>
+            ))}
+          </select>
+          <label for="theme">{words().theme}</label>
+          <select
+            id="theme"
+            value={theme.value}
+            onChange={({ currentTarget }) => void (theme.value = currentTarget.value as Theme)}
+          >
+            {(['auto', 'light', 'dark'] as const).map((name) => (
+              <option key={name} value={name}>
+                {words().themes[name]}
+              </option>
+            ))}
+          </select>
+        </form>
+      </header>
+      <p class="quiet" id="model">
+        {model
+          ? words().model(number(model.parameters), bytes(model.bytes), model.device)
+          : words().notLoaded}
+        {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
+        {!isKeeping && ` ${words().notKept}`}
+      </p>
+      {trouble.value && (
+        <div class="trouble" role="alert">
+          <p>{trouble.value}</p>
+          {!model && (
+            <button type="button" onClick={() => void open()}>
+              {words().tryAgain}
+            </button>
+          )}
+        </div>
+      )}
+      <TextChoice />
+      <nav aria-label={words().viewsLabel}>
+        <ul>
+          {(Object.keys(VIEWS) as ViewName[]).map((name) => (
+            <li key={name}>
+              <a href={hrefOf(name)} aria-current={view.value === name ? 'page' : undefined}>
+                {words().views[name].name}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <main>
+        {(Object.entries(VIEWS) as [ViewName, () => JSX.Element][]).map(([name, View]) => (
+          <div key={name} hidden={view.value !== name}>
+            <View />
+          </div>
+        ))}
+      </main>
+      <Ask />
+      <footer>
+        <p role="status">{status.value}</p>
+        {progress.value !== undefined && (
+          <progress value={progress.value} max={1} aria-label={status.value} />
+        )}
+        {activity.value && (
+          <button type="button" onClick={() => activity.value?.stop.abort()}>
+            {words().stop}
+          </button>
+        )}
+        <button
+          type="button"
+          onClick={() =>
+            void navigator.clipboard.writeText(location.href).then(() => (status.value = words().linkCopied))
+          }
+        >
+          {words().link}
+        </button>
+      </footer>
+    </>
+  );
+}

@@ -1,0 +1,44 @@
+/** A number that is chosen: what is not valid is said, and not taken. */
+import { useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import { choose, settings } from '../lab.ts';
+import { LIMITS, type NumberField as Field, numberOf } from '../settings.ts';
+import { number, words } from '../words/index.ts';
+
+export function NumberField({
+  field,
+  disabled = false,
+}: {
+  readonly field: Field;
+  readonly disabled?: boolean;
+}): JSX.Element {
+  const [wrong, setWrong] = useState(false);
+  const { least, most, whole } = LIMITS[field];
+  const id = `field-${field}`;
+  return (
+    <span class="field">
+      <label for={id}>{words().fields[field]}</label>
+      <input
+        id={id}
+        type="number"
+        min={least}
+        max={most}
+        step={whole ? 1 : 'any'}
+        value={settings.value[field]}
+        disabled={disabled}
+        aria-invalid={wrong}
+        aria-describedby={wrong ? `${id}-wrong` : undefined}
+        onInput={({ currentTarget }) => {
+          const value = numberOf(field, currentTarget.value);
+          setWrong(value === undefined);
+          if (value !== undefined) choose({ [field]: value });
+        }}
+      />
+      {wrong && (
+        <small id={`${id}-wrong`} role="alert">
+          {words().invalid(number(least), number(most), whole)}
+        </small>
+      )}
+    </span>
+  );
+}

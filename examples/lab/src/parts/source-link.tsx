@@ -1,0 +1,38 @@
+/** A line of the source, shown where it is spoken of. */
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import { SOURCES, type SourceName } from '../sources.ts';
+import { words } from '../words/index.ts';
+
+export function SourceLink({
+  name,
+  children,
+}: {
+  readonly name: SourceName;
+  readonly children: string;
+}): JSX.Element {
+  const { file, at, load } = SOURCES[name];
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [lines, setLines] = useState<readonly string[]>([]);
+  const marked = lines.findIndex((line) => line.includes(at));
+  useEffect(() => dialog.current?.querySelector('mark')?.scrollIntoView({ block: 'center' }), [lines]);
+  const show = async (): Promise<void> => {
+    setLines((await load()).default.split('\n'));
+    dialog.current?.showModal();
+  };
+  return (
+    <>
+      <button type="button" class="link" onClick={() => void show()}>
+        {children}: <code>{file.split('/').at(-1)}</code>
+      </button>
+      <dialog ref={dialog} class="source" aria-label={file}>
+        <form method="dialog">
+          <b>{file}</b> <button>{words().close}</button>
+        </form>
+        <pre tabIndex={0}>
+          {lines.map((line, i) => (i === marked ? <mark key={i}>{`${line}\n`}</mark> : `${line}\n`))}
+        </pre>
+      </dialog>
+    </>
+  );
+}

@@ -1,0 +1,95 @@
+/** Which text is learned: one that comes with the lab, or one's own. */
+import { useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import { keep } from '../kept.ts';
+import { choose, isBusy, own, read, settings, text, trouble } from '../lab.ts';
+import { leave } from '../run.ts';
+import { TEXTS, type Settings } from '../settings.ts';
+import { bytes, number, words } from '../words/index.ts';
+
+const LARGEST_FILE = 8_000_000;
+
+export function TextChoice(): JSX.Element {
+  const [draft, setDraft] = useState(own.value);
+  const { text: choice } = settings.value;
+  const use = async (): Promise<void> => {
+    if (await read()) leave();
+  };
+  const pick = (next: Settings['text']): void => {
+    choose({ text: next });
+    if (next !== 'own' || own.value) void use();
+  };
+  const useOwn = (): void => {
+    own.value = draft;
+    keep('own', draft);
+    void use();
+  };
+  const openFile = async (file: File | undefined): Promise<void> => {
+    if (!file) return;
+    trouble.value = '';
+    if (file.size > LARGEST_FILE) return void (trouble.value = words().fileTooLarge(bytes(file.size)));
+    try {
+      const found = new TextDecoder('utf-8', { fatal: true }).decode(await file.arrayBuffer());
+      if (found.includes('\0')) throw new TypeError('binary');
+      setDraft(found);
+    } catch {
+      trouble.value = words().notText;
+    }
+  };
+  const found = text.value;
+  return (
+    <section class="card" aria-label={words().text}>
+      <div class="row">
+        <span class="field">
+          <label for="text">{words().text}</label>
+          <select
+            id="text"
+            value={choice}
+            disabled={isBusy.value}
+            onChange={({ currentTarget }) => pick(currentTarget.value as Settings['text'])}
+          >
+            {TEXTS.map((name) => (
+              <option key={name} value={name}>
+                {words().texts[name]}
+              </option>
+            ))}
+          </select>
+        </span>
+        <p class="quiet" id="text-read">
+          {found && words().textRead(number(found.tokens), number(found.heldOut), number(found.characters))}
+          {found && found.tokens > found.characters && ` ${words().oddScript}`}
+        </p>
+      </div>
+      {choice === 'own' && (
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            useOwn();
+          }}
+        >
+          <label for="own">{words().ownText}</label>
+          <textarea
+            id="own"
+            rows={5}
+            value={draft}
+            disabled={isBusy.value}
+            onInput={({ currentTarget }) => setDraft(currentTarget.value)}
+          />
+          <div class="row">
+            <label for="file">{words().ownFile}</label>
+            <input
+              id="file"
+              type="file"
+              accept=".txt,.md,text/*"
+              disabled={isBusy.value}
+              onChange={({ currentTarget }) => void openFile(currentTarget.files?.[0])}
+            />
+            <button class="main" disabled={isBusy.value || draft.trim() === ''}>
+              {words().useText}
+            </button>
+          </div>
+        </form>
+      )}
+    </section>
+  );
+}

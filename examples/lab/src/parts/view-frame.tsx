@@ -1,0 +1,34 @@
+/** What every view has: its idea, what to look for, its formula, and where it is done. */
+import type { ComponentChildren, JSX } from 'preact';
+import { type ViewName } from '../lab.ts';
+import type { SourceName } from '../sources.ts';
+import { words } from '../words/index.ts';
+import { SourceLink } from './source-link.tsx';
+import { Tex } from './tex.tsx';
+
+export interface ViewFrameProps {
+  readonly name: ViewName;
+  readonly formula: string;
+  readonly source: SourceName;
+  readonly children: ComponentChildren;
+}
+
+export function ViewFrame({ name, formula, source, children }: ViewFrameProps): JSX.Element {
+  const { name: title, idea, look } = words().views[name];
+  return (
+    <section class="view" aria-labelledby={`view-${name}`}>
+      <h2 id={`view-${name}`} tabIndex={-1}>
+        {title}
+      </h2>
+      <p class="idea">{idea}</p>
+      <Tex block>{formula}</Tex>
+      <p class="look">
+        <b>{words().lookFor}:</b> {look}
+      </p>
+      <p class="links">
+        <SourceLink name={source}>{words().source}</SourceLink>
+      </p>
+      {children}
+    </section>
+  );
+}

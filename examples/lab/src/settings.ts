@@ -1,0 +1,88 @@
+/** What a link restores: all that is chosen on the page, but a text of one's own, which stays in this browser. */
+
+/** The texts that come with the lab, by file; `own` is the user's. */
+export const TEXTS = ['moby-dick', 'early-presidents', 'recent-presidents', 'own'] as const;
+export const TARGETS = ['q', 'k', 'v', 'attn.c_proj', 'c_fc', 'mlp.c_proj'] as const;
+/** The paper's choice for GPT-3: query and value. [LoRA §4.2] */
+export const PAPER_TARGETS = ['q', 'v'] as const;
+
+export interface Settings {
+  readonly text: (typeof TEXTS)[number];
+  readonly r: number;
+  readonly alpha: number;
+  readonly targets: readonly (typeof TARGETS)[number][];
+  readonly seed: number;
+  /** Learning rates of LoRA and of full fine-tuning. */
+  readonly lr: number;
+  readonly fullLr: number;
+  readonly batch: number;
+  readonly context: number;
+  readonly prompt: string;
+  readonly tokens: number;
+  readonly temperature: number;
+}
+
+/** The smallest and largest that a field may be, in whole steps if it says so. */
+export const LIMITS = {
+  r: { least: 1, most: 64, whole: true },
+  alpha: { least: 0.1, most: 1024, whole: false },
+  seed: { least: 0, most: 2 ** 31 - 1, whole: true },
+  lr: { least: 0, most: 1, whole: false },
+  fullLr: { least: 0, most: 1, whole: false },
+  batch: { least: 1, most: 32, whole: true },
+  context: { least: 8, most: 128, whole: true },
+  tokens: { least: 1, most: 120, whole: true },
+  temperature: { least: 0, most: 2, whole: false },
+} as const;
+export type NumberField = keyof typeof LIMITS;
+
+export const DEFAULTS: Settings = {
+  text: 'moby-dick',
+  r: 8,
+  alpha: 16,
+  targets: TARGETS,
+  seed: 1,
+  lr: 0.005,
+  fullLr: 0.001,
+  batch: 4,
+  context: 64,
+  prompt: 'The whale',
+  tokens: 40,
+  temperature: 0.7,
+};
+
+const isOne = <T extends string>(all: readonly T[], value: string): value is T =>
+  (all as readonly string[]).includes(value);
+
+/** The field's value as it may be, or undefined. */
+export function numberOf(field: NumberField, text: string): number | undefined {
+  const { least, most, whole } = LIMITS[field];
+  const n = Number(text);
+  return text.trim() !== '' && n >= least && n <= most && (!whole || Number.isInteger(n)) ? n : undefined;
+}
+
+/** Of what a link or this browser holds, what is valid; the defaults for the rest. */
+export function settingsOf(query: URLSearchParams): Settings {
+  const [text, targets] = [query.get('text'), query.get('targets')?.split(',')];
+  const numbers = Object.keys(LIMITS).flatMap((field) => {
+    const n = numberOf(field as NumberField, query.get(field) ?? '');
+    return n === undefined ? [] : [[field, n]];
+  });
+  return {
+    ...DEFAULTS,
+    ...(text !== null && isOne(TEXTS, text) && { text }),
+    ...(targets?.every((t) => isOne(TARGETS, t)) && { targets: targets as Settings['targets'] }),
+    ...(query.has('prompt') && { prompt: query.get('prompt')!.slice(0, 2000) }),
+    ...Object.fromEntries(numbers),
+  };
+}
+
+/** What differs from the defaults: a short link. */
+export function queryOf(settings: Settings): URLSearchParams {
+  const query = new URLSearchParams();
+  for (const [field, value] of Object.entries(settings)) {
+    const text = Array.isArray(value) ? value.join(',') : String(value);
+    if (text !== String(DEFAULTS[field as keyof Settings])) query.set(field, text);
+  }
+  return query;
+}

@@ -1,0 +1,33 @@
+/** The lines of this repository that the views speak of: found by what is written there, so that they move with it. */
+
+export interface Source {
+  /** From the repository's root. */
+  readonly file: string;
+  /** Stands in one line of the file alone. */
+  readonly at: string;
+  readonly load: () => Promise<{ readonly default: string }>;
+}
+
+export const SOURCES = {
+  'lora-linear': {
+    file: 'packages/nn/src/lora/adapted.ts',
+    at: 'class AdaptedLayer',
+    load: async () => import('../../../packages/nn/src/lora/adapted.ts?raw'),
+  },
+  'first-steps': {
+    file: 'examples/lab/worker/first-steps.ts',
+    at: 'const [dA, dB] = grad(',
+    load: async () => import('../worker/first-steps.ts?raw'),
+  },
+  learners: {
+    file: 'examples/lab/worker/learners.ts',
+    at: 'await train({',
+    load: async () => import('../worker/learners.ts?raw'),
+  },
+  merge: {
+    file: 'packages/nn/src/lora/changed-rows.ts',
+    at: 'export function changedRows(',
+    load: async () => import('../../../packages/nn/src/lora/changed-rows.ts?raw'),
+  },
+} as const satisfies Readonly<Record<string, Source>>;
+export type SourceName = keyof typeof SOURCES;

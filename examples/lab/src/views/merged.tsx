@@ -1,0 +1,244 @@
+/** The merged model beside the one with its adapter: what they answer, and what they cost. */
+import { useEffect, useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import type { MergedProof, Ran } from '../../worker/tasks.ts';
+import { act, call, isBusy, settings, text } from '../lab.ts';
+import { CsvButton } from '../parts/csv-button.tsx';
+import { Scatter } from '../parts/scatter.tsx';
+import { ViewFrame } from '../parts/view-frame.tsx';
+import { begin, learn, steps, version } from '../run.ts';
+import { number, words } from '../words/index.ts';
+import { choose } from '../lab.ts';
+
+/** Tokens that are shown, and words that are written side by side. */
+const [TOP, WORDS] = [8, 40];
+const same = (a: readonly Ran[], b: readonly Ran[]): boolean =>
+  a.length === b.length &&
+  a.every((call, i) => call.op === b[i].op && call.path === b[i].path && call.shapes === b[i].shapes);
+
+export function Merged(): JSX.Element {
+  const [proof, setProof] = useState<MergedProof | undefined>(undefined);
+  const [isMerged, setMerged] = useState(false);
+  const [pair, setPair] = useState<readonly [string, string] | undefined>(undefined);
+  const { prompt, temperature, seed } = settings.value;
+  const forget = (): void => {
+    setProof(undefined);
+    setMerged(false);
+    setPair(undefined);
+  };
+  useEffect(forget, [version.value]); // the adapter is another
+
+  const merge = async (): Promise<void> => {
+    const result = await act(words().merging, async () => call('merge', { prompt }));
+    if (!result) return;
+    setProof(result);
+    setMerged(true);
+  };
+  const write = async (): Promise<void> => {
+    const written = { lora: '', merged: '' };
+    await act(words().writing, async (signal) => {
+      for (const voice of ['lora', 'merged'] as const)
+        await call('generate', { voice, prompt, tokens: WORDS, temperature, seed }, {
+          signal,
+          on(piece) {
+            written[voice] += piece;
+            setPair([written.lora, written.merged]);
+          },
+        }); // prettier-ignore
+    });
+  };
+  const first = async (): Promise<void> => {
+    if (await begin(false)) await learn(20);
+  };
+  return (
+    <ViewFrame
+      name="merged"
+      source="merge"
+      formula="W' = W + \tfrac{\alpha}{r} B A \qquad W' x = W x + \tfrac{\alpha}{r} B (A x)"
+    >
+      {steps.value.length === 0 ? (
+        <p>
+          {words().nothingYet}{' '}
+          <button
+            type="button"
+            class="main"
+            disabled={isBusy.value || !text.value}
+            onClick={() => void first()}
+          >
+            {words().trainFirst}
+          </button>
+        </p>
+      ) : (
+        <form
+          class="row"
+          onSubmit={(event) => {
+            event.preventDefault();
+            void merge();
+          }}
+        >
+          <span class="field wide">
+            <label for="merge-prompt">{words().prompt}</label>
+            <input
+              id="merge-prompt"
+              value={prompt}
+              maxLength={500}
+              required
+              disabled={isBusy.value}
+              onInput={({ currentTarget }) => {
+                choose({ prompt: currentTarget.value });
+                forget();
+              }}
+            />
+          </span>
+          <button
+            type={proof ? 'button' : 'submit'}
+            class="main"
+            aria-pressed={isMerged}
+            disabled={isBusy.value}
+            onClick={() => proof && setMerged(!isMerged)}
+          >
+            {words().merge}
+          </button>
+          <output aria-live="polite">{isMerged ? words().mergedState : words().unmergedState}</output>
+        </form>
+      )}
+      {proof && <Proof proof={proof} isMerged={isMerged} prompt={prompt} />}
+      {proof && (
+        <>
+          <p>
+            <button type="button" disabled={isBusy.value} onClick={() => void write()}>
+              {words().writeBoth}
+            </button>
+          </p>
+          {pair && (
+            <div class="pairs">
+              {(['lora', 'merged'] as const).map((voice, i) => (
+                <figure key={voice} class="written">
+                  <figcaption>{words().voices[voice]}</figcaption>
+                  <p>
+                    {prompt}
+                    {pair[i]}
+                  </p>
+                </figure>
+              ))}
+            </div>
+          )}
+        </>
+      )}
+    </ViewFrame>
+  );
+}
+
+function Proof({
+  proof,
+  isMerged,
+  prompt,
+}: {
+  readonly proof: MergedProof;
+  readonly isMerged: boolean;
+  readonly prompt: string;
+}): JSX.Element {
+  const { unmerged, merged, vocabulary, difference, bound, layers, ran } = proof;
+  const shown = isMerged ? merged : unmerged;
+  const top = [...shown.keys()].sort((a, b) => shown[b] - shown[a]).slice(0, TOP);
+  const differences = Array.from(merged, (z, i) => Math.abs(z - unmerged[i]));
+  const isSame = same(ran.merged, ran.base);
+  const beside = isMerged ? ran.merged : ran.unmerged;
+  return (
+    <>
+      <p class="verdict" role="note">
+        {words().allLogits(number(difference, 3), number(bound, 3))}
+      </p>
+      <Scatter title={words().differenceChart} values={differences} bound={bound} names={vocabulary} />
+      <div class="pairs">
+        <div class="scroll">
+          <table>
+            <caption>{words().likeliest(prompt)}</caption>
+            <thead>
+              <tr>
+                <th scope="col">{words().nextToken}</th>
+                <th scope="col">{words().logit}</th>
+                <th scope="col">{words().difference}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {top.map((id) => (
+                <tr key={id}>
+                  <th scope="row">
+                    <code>{JSON.stringify(vocabulary[id])}</code>
+                  </th>
+                  <td>{shown[id].toFixed(5)}</td>
+                  <td>{number(merged[id] - unmerged[id], 3)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+        <div class="scroll" tabIndex={0} role="region" aria-label={words().layers}>
+          <table>
+            <caption>
+              {words().layers}{' '}
+              <CsvButton
+                name={words().layers}
+                table={() => [
+                  [words().layer, words().error, words().bound, words().used],
+                  ...layers.map((l) => [l.path, l.error, l.bound, l.ratio]),
+                ]}
+              />
+            </caption>
+            <thead>
+              <tr>
+                <th scope="col">{words().layer}</th>
+                <th scope="col">{words().error}</th>
+                <th scope="col">{words().bound}</th>
+                <th scope="col">{words().used}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {layers.map((layer) => (
+                <tr key={layer.path}>
+                  <th scope="row">{layer.path}</th>
+                  <td>{number(layer.error, 3)}</td>
+                  <td>{number(layer.bound, 3)}</td>
+                  <td>{number(100 * layer.ratio, 2)} %</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </div>
+      <h3>{words().ran}</h3>
+      <p>
+        {words().ranCount(number(ran.base.length), number(ran.unmerged.length), number(ran.merged.length))}{' '}
+        <b>{isSame ? words().ranSame : words().ranDiffer}</b>
+      </p>
+      <div class="scroll tall" tabIndex={0} role="region" aria-label={words().ran}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">{words().operation}</th>
+              <th scope="col">{words().place}</th>
+              <th scope="col">{words().shapes}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {beside.map(({ op, path, shapes }, i) => (
+              <tr
+                key={i}
+                class={
+                  isMerged || ran.base.some((own) => own.op === op && own.path === path) ? undefined : 'added'
+                }
+              >
+                <td>
+                  <code>{op}</code>
+                </td>
+                <td>{path}</td>
+                <td>{shapes}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  );
+}

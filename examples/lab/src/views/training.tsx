@@ -1,0 +1,161 @@
+/** LoRA, all weights and the frozen base, on the same batches. */
+import { useState } from 'preact/hooks';
+import type { JSX } from 'preact';
+import type { Learner } from '../../worker/tasks.ts';
+import { activity, begun, isBusy, opened, settings, text } from '../lab.ts';
+import { AdapterFields } from '../parts/adapter-fields.tsx';
+import { NumberField } from '../parts/number-field.tsx';
+import { Series } from '../parts/series.tsx';
+import { ViewFrame } from '../parts/view-frame.tsx';
+import { begin, evaluations, learn, rerank, steps } from '../run.ts';
+import { bytes, number, words } from '../words/index.ts';
+
+const LEARNERS = ['lora', 'full', 'base'] as const;
+/** Of the last steps: one alone is as it happens. */
+const RECENT = 10;
+const mean = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0) / all.length;
+
+export function Training(): JSX.Element {
+  const [count, setCount] = useState(60);
+  const [full, setFull] = useState(true);
+  const [began, setBegan] = useState<number | undefined>(undefined);
+  const { r, batch, context } = settings.value;
+  const run = steps.value;
+  const isTraining = isBusy.value;
+  const go = async (n: number): Promise<void> => {
+    if (!begun.value) {
+      if (!(await begin(full))) return;
+      setBegan(settings.value.r);
+    }
+    await learn(n);
+  };
+  const anew = async (): Promise<void> => {
+    if (await begin(full)) setBegan(settings.value.r);
+  };
+  const curve = (learner: Learner): (number | null)[] => run.map(({ loss }) => loss[learner] ?? null);
+  const shown = LEARNERS.filter((name) => name !== 'full' || (begun.value?.trained.full ?? 1) > 0);
+  const perplexities = (kind: 'new' | 'old'): Partial<Record<Learner, (number | null)[]>> =>
+    Object.fromEntries(
+      shown.map((name) => [
+        name,
+        evaluations.value.map(({ perplexity }) => perplexity[name]?.[kind] ?? null),
+      ]),
+    );
+  return (
+    <ViewFrame
+      name="training"
+      source="learners"
+      formula="h = W x + \tfrac{\alpha}{r} B A x \qquad \min_{A,B} \; -\tfrac{1}{T}\textstyle\sum_t \log p(x_{t+1} \mid x_{\le t})"
+    >
+      <form
+        class="row"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void go(count);
+        }}
+      >
+        <AdapterFields disabled={isTraining} />
+        <NumberField field="lr" disabled={isTraining} />
+        <NumberField field="fullLr" disabled={isTraining} />
+        <NumberField field="batch" disabled={isTraining} />
+        <NumberField field="context" disabled={isTraining} />
+        <label class="field">
+          <input
+            type="checkbox"
+            checked={full}
+            disabled={isTraining}
+            onChange={({ currentTarget }) => setFull(currentTarget.checked)}
+          />{' '}
+          {words().alsoFull}
+        </label>
+        <span class="field">
+          <label for="count">{words().steps}</label>
+          <input
+            id="count"
+            type="number"
+            min="1"
+            max="100000"
+            value={count}
+            disabled={isTraining}
+            onInput={({ currentTarget }) =>
+              setCount(Math.max(1, Math.floor(currentTarget.valueAsNumber || 1)))
+            }
+          />
+        </span>
+        <span class="row">
+          <button class="main" disabled={isTraining || !text.value}>
+            {begun.value ? words().goOn : words().start}
+          </button>
+          <button type="button" disabled={!isTraining} onClick={() => activity.value?.stop.abort()}>
+            {words().pause}
+          </button>
+          <button type="button" disabled={isTraining || !text.value} onClick={() => void go(1)}>
+            {words().oneStep}
+          </button>
+          <button type="button" disabled={isTraining || !begun.value} onClick={() => void anew()}>
+            {words().again}
+          </button>
+          {begun.value && began !== undefined && began !== r && (
+            <button type="button" disabled={isTraining} onClick={() => void rerank().then(() => setBegan(r))}>
+              {words().changeRank(String(r))}
+            </button>
+          )}
+        </span>
+      </form>
+      <p aria-live="off">{run.length > 0 ? words().stepOf(number(run.length)) : words().nothingYet}</p>
+      <Series
+        title={words().lossChart}
+        steps={run.map(({ step }) => step + 1)}
+        curves={Object.fromEntries(shown.map((name) => [name, curve(name)]))}
+      />
+      <div class="pairs">
+        <Series
+          title={words().newChart}
+          steps={evaluations.value.map((e) => e.steps)}
+          curves={perplexities('new')}
+        />
+        <Series
+          title={words().oldChart}
+          steps={evaluations.value.map((e) => e.steps)}
+          curves={perplexities('old')}
+        />
+      </div>
+      <p class="quiet">{words().perplexityHelp}</p>
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              {Object.values(words().table).map((title) => (
+                <th key={title} scope="col">
+                  {title}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map((name) => {
+              const [trained, state] =
+                name === 'base' ? [0, 0] : [begun.value?.trained[name] ?? 0, begun.value?.state[name] ?? 0];
+              const recent = run.slice(-RECENT);
+              const seconds = recent.flatMap(({ took }) => took[name] ?? []);
+              const losses = recent.flatMap(({ loss }) => loss[name] ?? []);
+              const last = evaluations.value.at(-1)?.perplexity[name];
+              return (
+                <tr key={name}>
+                  <th scope="row">{words().learners[name]}</th>
+                  <td>{number(trained)}</td>
+                  <td>{opened.value && `${number((100 * trained) / opened.value.parameters, 3)} %`}</td>
+                  <td>{bytes(state)}</td>
+                  <td>{seconds.length > 0 && number(Math.round((batch * context) / mean(seconds)))}</td>
+                  <td>{losses.length > 0 && number(mean(losses), 3)}</td>
+                  <td>{last && number(last.new, 3)}</td>
+                  <td>{last && number(last.old, 3)}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+    </ViewFrame>
+  );
+}

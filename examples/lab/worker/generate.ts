@@ -1,0 +1,21 @@
+/** Words, whoever is asked for them. */
+import { generate } from 'bax';
+import type { Handlers } from '../../app/calls.ts';
+import { modelOf } from './learners.ts';
+import { mergedModel } from './merged.ts';
+import { model } from './model.ts';
+import type { Tasks } from './tasks.ts';
+
+export const writing: Pick<Handlers<Tasks>, 'generate'> = {
+  async generate({ voice, prompt, tokens, temperature, seed }, tell, signal) {
+    const { tokenizer, base } = model();
+    const ids = tokenizer.encode(prompt);
+    const decoder = tokenizer.streamDecoder({ skipSpecialTokens: true });
+    const maxNewTokens = Math.max(1, Math.min(tokens, base.config.n_positions - ids.length));
+    const speaker = voice === 'merged' ? mergedModel() : modelOf(voice);
+    for await (const id of generate(speaker, ids, { maxNewTokens, temperature, topK: 40, seed, signal }))
+      tell(decoder.push(id));
+    tell(decoder.flush());
+    return undefined;
+  },
+};

@@ -1,0 +1,72 @@
+/** The merged model beside the one with its adapter: what each gives, and what each asks of the device. */
+import {
+  BaxError,
+  compareMerged,
+  noGrad,
+  observe,
+  scope,
+  showShape,
+  tensor,
+  type Gpt2,
+  type Merged,
+} from 'bax';
+import type { Handlers } from '../../app/calls.ts';
+import { adapted } from './learners.ts';
+import { model } from './model.ts';
+import type { Ran, Tasks } from './tasks.ts';
+
+/** Of the adapter as it was. */
+let merged: Merged<Gpt2> | undefined;
+export function mergedModel(): Gpt2 {
+  if (!merged) throw new BaxError('nothing is merged yet');
+  return merged.model;
+}
+
+export const merging: Pick<Handlers<Tasks>, 'merge'> = {
+  async merge({ prompt }) {
+    const { base, tokenizer } = model();
+    const lora = adapted();
+    const next = await lora.merge();
+    merged?.dispose();
+    merged = next;
+    const words = tokenizer.encode(prompt).slice(-base.config.n_positions);
+    if (words.length === 0) throw new BaxError('the prompt is empty');
+    const ids = tensor([[...words]], { dtype: 'i32' });
+    try {
+      const [b, u, m] = [await seen(base, ids), await seen(lora.model, ids), await seen(merged.model, ids)];
+      const { difference, bound } = await compareMerged(lora.model, merged.model, ids, lora.layers.size);
+      return {
+        base: b.logits,
+        unmerged: u.logits,
+        merged: m.logits,
+        vocabulary: Array.from(u.logits, (_, id) => tokenizer.decode([id])),
+        difference,
+        bound,
+        layers: merged.report.layers,
+        ran: { base: b.ran, unmerged: u.ran, merged: m.ran },
+      };
+    } finally {
+      ids.dispose();
+    }
+  },
+};
+
+/** The logits after the last token, and every call that reached the device on the way. */
+async function seen(of: Gpt2, ids: ReturnType<typeof tensor>): Promise<{ logits: Float32Array; ran: Ran[] }> {
+  const ran: Ran[] = [];
+  const logits = observe(
+    (op, inputs, outputs, path) =>
+      ran.push({
+        op,
+        path,
+        shapes: `${inputs.map((x) => showShape(x.shape)).join(' ')} → ${outputs.map((y) => showShape(y.shape)).join(' ')}`,
+      }),
+    () => scope(() => noGrad(() => of.forward(ids))),
+  ); // [1, T, vocabulary]
+  try {
+    const all = await logits.data();
+    return { logits: Float32Array.from(all.slice(-logits.shape[2])), ran };
+  } finally {
+    logits.dispose();
+  }
+}

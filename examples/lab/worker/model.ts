@@ -1,0 +1,88 @@
+/** The one model of the lab, where it computes, and what it reads. */
+import {
+  BaxError,
+  device,
+  httpFolder,
+  loadGpt2,
+  loadTokenizer,
+  targetsOf,
+  type Gpt2,
+  type Tokenizer,
+} from 'bax';
+import type { Handlers } from '../../app/calls.ts';
+import type { Tasks } from './tasks.ts';
+
+/** Blocks of the model, kept across visits. */
+const CACHE = 'bax-lab';
+/** Of a text of one's own: more would take minutes to read. */
+const MOST_CHARACTERS = 4_000_000;
+const LEAST_TOKENS = 400;
+
+interface Model {
+  readonly home: string;
+  readonly base: Gpt2;
+  readonly tokenizer: Tokenizer;
+  /** Text of the kind that the base was trained on, and that it never saw. */
+  readonly old: Int32Array;
+}
+interface Text {
+  readonly train: Int32Array;
+  readonly heldOut: Int32Array;
+}
+
+let opened: Model | undefined;
+let text: Text | undefined;
+
+export function model(): Model {
+  if (!opened) throw new BaxError('there is no model yet');
+  return opened;
+}
+export function chosenText(): Text {
+  if (!text) throw new BaxError('there is no text yet');
+  return text;
+}
+
+async function shipped(home: string, name: string): Promise<string> {
+  const answer = await fetch(new URL(`texts/${encodeURIComponent(name)}.txt`, home));
+  if (!answer.ok)
+    throw new BaxError(`the text '${name}' could not be loaded: ${answer.status} ${answer.statusText}`);
+  return answer.text();
+}
+
+export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
+  async open({ home, device: wanted, software }, tell, signal) {
+    let why = '';
+    const backend = await device(wanted, { software, say: (message) => (why = message) });
+    const folder = httpFolder(new URL('base/', home).href, { cache: CACHE, signal });
+    const tokenizer = await loadTokenizer(folder);
+    const base = await loadGpt2(folder, { signal, onProgress: tell });
+    opened = { home, base, tokenizer, old: tokenizer.encode(await shipped(home, 'old')) };
+    return {
+      device: `${backend.name}: ${backend.info.adapter}`,
+      why,
+      parameters: base.parameterCount,
+      bytes: base.parameterBytes,
+      context: base.config.n_positions,
+      places: targetsOf(base).map(({ path, slice, layer }) => ({
+        path,
+        in: layer.inFeatures,
+        out: slice?.length ?? layer.outFeatures,
+      })),
+    };
+  },
+
+  async read(choice) {
+    const { home, tokenizer } = model();
+    const all = 'own' in choice ? choice.own : await shipped(home, choice.shipped);
+    if (all.length > MOST_CHARACTERS)
+      throw new BaxError(`the text has ${all.length} characters; ${MOST_CHARACTERS} can be read`);
+    const tokens = tokenizer.encode(all);
+    if (tokens.length < LEAST_TOKENS)
+      throw new BaxError(
+        `the text has ${tokens.length} tokens; there must be ${LEAST_TOKENS} at least, about a page`,
+      );
+    const cut = Math.floor(tokens.length * 0.9);
+    text = { train: tokens.subarray(0, cut), heldOut: tokens.subarray(cut) };
+    return { characters: all.length, tokens: tokens.length, heldOut: tokens.length - cut };
+  },
+};

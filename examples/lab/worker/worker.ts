@@ -1,0 +1,10 @@
+/** All of bax: what the page asks for is done here, one task after another, so that the page never waits. */
+import { serve } from '../../app/calls.ts';
+import { firstSteps } from './first-steps.ts';
+import { writing } from './generate.ts';
+import { learning } from './learners.ts';
+import { merging } from './merged.ts';
+import { opening } from './model.ts';
+import type { Tasks } from './tasks.ts';
+
+serve<Tasks>({ ...opening, ...firstSteps, ...learning, ...merging, ...writing });
