@@ -1,0 +1,72 @@
+/** The lab as a person has it before them: built, served and opened in a headless Chromium. */
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { type ServedApp, serveApp } from '../app.ts';
+import { launch } from '../chromium.ts';
+
+export interface Lab {
+  /** Of the page that is open. */
+  readonly page: Page;
+  readonly url: string;
+  /** Opens a page of its own: `?device=wasm#/training?r=4`. Ends when model and text are there. */
+  open(address?: string, options?: BrowserContextOptions): Promise<Page>;
+  /** Waits for what the status line says at the end of a task. */
+  said(text: string | RegExp): Promise<void>;
+  button(name: string | RegExp): Locator;
+}
+
+/** One browser for a test file; each test opens its page. What the console calls an error fails the test. */
+export function useLab(): Lab {
+  let app: ServedApp;
+  let browser: Browser;
+  let page: Page | undefined;
+  const trouble: string[] = [];
+  beforeAll(async () => {
+    [app, { browser }] = await Promise.all([serveApp('lab'), launch()]);
+  }, 120_000);
+  afterEach(async () => {
+    await page?.context().close();
+    page = undefined;
+    expect(trouble.splice(0)).toEqual([]);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await app?.close();
+  });
+  const current = (): Page => {
+    if (!page) throw new Error('no page is open');
+    return page;
+  };
+  const said = async (text: string | RegExp): Promise<void> =>
+    current().getByRole('status').filter({ hasText: text }).waitFor({ timeout: 60_000 });
+  return {
+    get page() {
+      return current();
+    },
+    get url() {
+      return app.url;
+    },
+    async open(address = '?device=wasm', options = {}) {
+      await page?.context().close();
+      page = await (await browser.newContext({ locale: 'en-GB', ...options })).newPage();
+      page.on('pageerror', (error) => trouble.push(String(error)));
+      page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
+      await page.goto(app.url + address);
+      await page.locator('#text-read').filter({ hasText: /\d/ }).waitFor({ timeout: 60_000 });
+      return page;
+    },
+    said,
+    button: (name) => current().getByRole('button', { name, exact: true }),
+  };
+}
+
+/** The numbers behind a picture, as its CSV has them. */
+export async function tableOf(page: Page, name: string): Promise<string[][]> {
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: `Numbers as CSV: ${name}`, exact: true }).click(),
+  ]);
+  const chunks: Buffer[] = [];
+  for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString().split('\r\n').map((line) => line.split(','));
+} // prettier-ignore
