@@ -25,6 +25,7 @@ export function App(): JSX.Element {
     document.title = `${words().views[view.value].name} · ${words().title}`;
   }, [language.value, view.value]);
   const model = opened.value;
+  const View = VIEWS[view.value];
   return (
     <>
       <a
@@ -99,11 +100,7 @@ export function App(): JSX.Element {
         </ul>
       </nav>
       <main>
-        {(Object.entries(VIEWS) as [ViewName, () => JSX.Element][]).map(([name, View]) => (
-          <div key={name} hidden={view.value !== name}>
-            <View />
-          </div>
-        ))}
+        <View />
       </main>
       <Ask />
       <footer>

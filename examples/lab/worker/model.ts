@@ -25,7 +25,7 @@ interface Model {
   /** Text of the kind that the base was trained on, and that it never saw. */
   readonly old: Int32Array;
 }
-interface Text {
+export interface Text {
   readonly train: Int32Array;
   readonly heldOut: Int32Array;
 }

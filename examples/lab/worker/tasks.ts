@@ -47,7 +47,8 @@ export type Learner = 'lora' | 'full' | 'base';
 /** Whose words are asked for. */
 export type Voice = Learner | 'merged';
 
-export interface FirstSteps extends AdapterChoice {
+export interface FirstSteps extends Omit<AdapterChoice, 'targets'> {
+  /** The one matrix that is adapted. */
   readonly path: string;
   readonly lr: number;
   readonly optimizer: 'sgd' | 'adamW';
@@ -71,6 +72,8 @@ export interface Begin extends AdapterChoice {
   readonly full: boolean;
 }
 export interface Begun {
+  /** The adapter's rank. */
+  readonly r: number;
   /** Numbers that are trained. */
   readonly trained: { readonly lora: number; readonly full: number };
   /** Bytes of their gradients and of the optimiser's state. */

@@ -37,8 +37,13 @@ export function useLab(): Lab {
     if (!page) throw new Error('no page is open');
     return page;
   };
-  const said = async (text: string | RegExp): Promise<void> =>
-    current().getByRole('status').filter({ hasText: text }).waitFor({ timeout: 60_000 });
+  /** @throws what the page calls an error, unless that is what is waited for. */
+  const said = async (text: string | RegExp): Promise<void> => {
+    const alert = current().locator('.trouble p');
+    const line = current().getByRole('status').filter({ hasText: text });
+    await line.or(alert).first().waitFor({ timeout: 120_000 });
+    if (!(await line.isVisible())) throw new Error(`the page says: ${await alert.textContent()}`);
+  };
   return {
     get page() {
       return current();

@@ -141,6 +141,7 @@ export const en = {
   oldChart: 'Perplexity on the old domain',
   perplexityHelp:
     'Perplexity: among how many equally likely tokens the model wavers. Lower is better. On the old domain a rise is forgetting.',
+  comparison: 'What each costs, and what comes of it',
   table: {
     model: 'Model',
     trained: 'Numbers trained',

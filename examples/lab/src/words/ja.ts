@@ -121,6 +121,7 @@ export const ja: Words = {
   oldChart: '元の分野のパープレキシティ',
   perplexityHelp:
     'パープレキシティ：モデルが同じくらい確からしいトークン何個の間で迷っているか。低いほど良く、元の分野で上がれば忘却です。',
+  comparison: 'それぞれのコストと結果',
   table: {
     model: 'モデル',
     trained: '学習する数',
