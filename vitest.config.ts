@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { BackendSeconds } from './test/support/backend-seconds.ts';
@@ -32,7 +33,7 @@ export default defineConfig({
     setupFiles: ['test/support/close-backends.ts'],
     pool: 'forks',
     isolate: false,
-    maxWorkers: 2,
+    maxWorkers: Math.min(4, Math.max(2, availableParallelism() - 1)), // a worker may take 1.5 GB
     sequence: { sequencer: LongestFirst },
     reporters: ['default', new BackendSeconds()],
     testTimeout: 60_000,
