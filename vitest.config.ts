@@ -15,7 +15,7 @@ Object.assign(process.env, driver.env, { BAX_GPU: driver.kind });
 const conditions = ['source'];
 
 /** They take a minute or more: begun first, so that no worker is left alone with one at the end. */
-const LONG = ['browser/webgpu', 'examples/main-job', 'backend/conformance', 'packages/packages', 'examples/finetune', 'laws/lora/laws'].map((name) => `test/${name}.test.ts`); // prettier-ignore
+const LONG = ['browser/webgpu', 'examples/main-job', 'backend/conformance', 'packages/packages', 'examples/finetune', 'laws/lora/laws', 'examples/learn'].map((name) => `test/${name}.test.ts`); // prettier-ignore
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const place = ({ moduleId }: TestSpecification): number =>
