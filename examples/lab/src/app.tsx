@@ -43,7 +43,7 @@ export function App(): JSX.Element {
           <h1>{words().title}</h1>
           <p>{words().subtitle}</p>
         </div>
-        <form class="row" aria-label={`${words().language}, ${words().theme}`}>
+        <form class="row">
           <label for="language">{words().language}</label>
           <select
             id="language"
@@ -69,14 +69,14 @@ export function App(): JSX.Element {
             ))}
           </select>
         </form>
+        <p class="quiet" id="model">
+          {model
+            ? words().model(number(model.parameters), bytes(model.bytes), model.device)
+            : words().notLoaded}
+          {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
+          {!isKeeping && ` ${words().notKept}`}
+        </p>
       </header>
-      <p class="quiet" id="model">
-        {model
-          ? words().model(number(model.parameters), bytes(model.bytes), model.device)
-          : words().notLoaded}
-        {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
-        {!isKeeping && ` ${words().notKept}`}
-      </p>
       {trouble.value && (
         <div class="trouble" role="alert">
           <p>{trouble.value}</p>

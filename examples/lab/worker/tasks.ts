@@ -36,6 +36,8 @@ export interface Opened {
   readonly places: readonly Place[];
 }
 export interface TextRead {
+  /** Counts the texts that were read. */
+  readonly version: number;
   readonly characters: number;
   readonly tokens: number;
   /** Of them, the last tenth: never trained on. */

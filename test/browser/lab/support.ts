@@ -8,6 +8,8 @@ export interface Lab {
   /** Of the page that is open. */
   readonly page: Page;
   readonly url: string;
+  /** A page that is empty yet. */
+  blank(options?: BrowserContextOptions): Promise<Page>;
   /** Opens a page of its own: `?device=wasm#/training?r=4`. Ends when model and text are there. */
   open(address?: string, options?: BrowserContextOptions): Promise<Page>;
   /** Waits for what the status line says at the end of a task. */
@@ -44,6 +46,13 @@ export function useLab(): Lab {
     await line.or(alert).first().waitFor({ timeout: 120_000 });
     if (!(await line.isVisible())) throw new Error(`the page says: ${await alert.textContent()}`);
   };
+  const blank = async (options: BrowserContextOptions = {}): Promise<Page> => {
+    await page?.context().close();
+    page = await (await browser.newContext({ locale: 'en-GB', ...options })).newPage();
+    page.on('pageerror', (error) => trouble.push(String(error)));
+    page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
+    return page;
+  };
   return {
     get page() {
       return current();
@@ -51,14 +60,12 @@ export function useLab(): Lab {
     get url() {
       return app.url;
     },
+    blank,
     async open(address = '?device=wasm', options = {}) {
-      await page?.context().close();
-      page = await (await browser.newContext({ locale: 'en-GB', ...options })).newPage();
-      page.on('pageerror', (error) => trouble.push(String(error)));
-      page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
-      await page.goto(app.url + address);
-      await page.locator('#text-read').filter({ hasText: /\d/ }).waitFor({ timeout: 60_000 });
-      return page;
+      const opened = await blank(options);
+      await opened.goto(app.url + address);
+      await opened.locator('#text-read').filter({ hasText: /\d/ }).waitFor({ timeout: 60_000 });
+      return opened;
     },
     said,
     button: (name) => current().getByRole('button', { name, exact: true }),

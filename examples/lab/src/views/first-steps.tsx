@@ -29,9 +29,9 @@ const isZero = (data: Float32Array): boolean => data.every((x) => x === 0);
 export function FirstSteps(): JSX.Element {
   const places = opened.value?.places ?? [];
   const target = path.value || (places.find((place) => place.path.endsWith('.q'))?.path ?? '');
-  const { r, alpha, seed, text: corpus } = settings.value;
+  const { r, alpha, seed } = settings.value;
   const choice = { path: target, r, alpha, seed, optimizer: optimizer.value, lr: RATES[optimizer.value] };
-  const id = JSON.stringify([choice, corpus, text.value]);
+  const id = JSON.stringify([choice, text.value]);
   const { step, seen } = walk.value;
 
   const go = async (to: number): Promise<void> => {
@@ -52,7 +52,11 @@ export function FirstSteps(): JSX.Element {
     <ViewFrame
       name="steps"
       source="first-steps"
-      formula="\nabla_B = \tfrac{\alpha}{r}\, G\,(A X)^{\top} \qquad \nabla_A = \tfrac{\alpha}{r}\, B^{\top} G\, X^{\top} \qquad B_0 = 0"
+      formulas={[
+        String.raw`\nabla_B = \tfrac{\alpha}{r}\, G\,(A X)^{\top}`,
+        String.raw`\nabla_A = \tfrac{\alpha}{r}\, B^{\top} G\, X^{\top}`,
+        String.raw`B_0 = 0`,
+      ]}
     >
       <form class="row" onSubmit={(event) => event.preventDefault()}>
         <span class="field">

@@ -61,7 +61,10 @@ export function Merged(): JSX.Element {
     <ViewFrame
       name="merged"
       source="merge"
-      formula="W' = W + \tfrac{\alpha}{r} B A \qquad W' x = W x + \tfrac{\alpha}{r} B (A x)"
+      formulas={[
+        String.raw`W' = W + \tfrac{\alpha}{r} B A`,
+        String.raw`W' x = W x + \tfrac{\alpha}{r} B (A x)`,
+      ]}
     >
       {steps.value.length === 0 ? (
         <p>

@@ -40,7 +40,10 @@ export function Training(): JSX.Element {
     <ViewFrame
       name="training"
       source="learners"
-      formula="h = W x + \tfrac{\alpha}{r} B A x \qquad \min_{A,B} \; -\tfrac{1}{T}\textstyle\sum_t \log p(x_{t+1} \mid x_{\le t})"
+      formulas={[
+        String.raw`h = W x + \tfrac{\alpha}{r} B A x`,
+        String.raw`\min_{A,B} \; -\tfrac{1}{T}\textstyle\sum_t \log p(x_{t+1} \mid x_{\le t})`,
+      ]}
     >
       <form
         class="row"

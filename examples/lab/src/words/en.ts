@@ -82,6 +82,7 @@ export const en = {
   notKept:
     'This browser keeps nothing for this page (a private window, perhaps): export what you want to keep.',
 
+  corpus: 'What is learned',
   text: 'Text to learn',
   texts,
   ownText: 'Paste a text here, a page or more',
