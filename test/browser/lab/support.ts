@@ -49,6 +49,7 @@ export function useLab(): Lab {
   const blank = async (options: BrowserContextOptions = {}): Promise<Page> => {
     await page?.context().close();
     page = await (await browser.newContext({ locale: 'en-GB', ...options })).newPage();
+    page.setDefaultTimeout(60_000);
     page.on('pageerror', (error) => trouble.push(String(error)));
     page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
     return page;

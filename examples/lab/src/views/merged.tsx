@@ -160,7 +160,7 @@ function Proof({
       </p>
       <Scatter title={words().differenceChart} values={differences} bound={bound} names={vocabulary} />
       <div class="pairs">
-        <div class="scroll">
+        <div class="scroll" tabIndex={0} role="region" aria-label={words().nextToken}>
           <table>
             <caption>{words().likeliest(prompt)}</caption>
             <thead>

@@ -119,7 +119,7 @@ export function Training(): JSX.Element {
         />
       </div>
       <p class="quiet">{words().perplexityHelp}</p>
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label={words().comparison}>
         <table>
           <caption>{words().comparison}</caption>
           <thead>
