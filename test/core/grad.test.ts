@@ -121,7 +121,7 @@ describe('grad', () => {
       () => grad(mul(param([1, 2]), 2), [], { cotangent: ones([3]) }),
     ],
     [
-      'grad: this loss has no tape: no input of it has requiresGrad, or an earlier grad() consumed it (pass { retain: true } there)',
+      'grad: this loss has no tape: no input of it has requiresGrad (set it before, or take valueAndGrad()), or an earlier grad() consumed it (pass { retain: true } there)',
       () => grad(sum(ones([2])), [ones([2])]),
     ],
     [

@@ -9,11 +9,11 @@ export interface Place {
 export class CheckError extends Error {
   override readonly name: string = 'CheckError';
   /** The smallest random case on which it does not hold, if random cases were drawn. */
-  readonly place: Place | undefined;
+  declare readonly place?: Place;
 
   constructor(message: string, options: ErrorOptions & { readonly place?: Place | undefined } = {}) {
     super(message, options);
-    this.place = options.place;
+    if (options.place) this.place = options.place;
   }
 }
 

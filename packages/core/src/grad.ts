@@ -47,7 +47,7 @@ export function grad(loss: Tensor, params: readonly Tensor[], options: GradOptio
     );
   if (!loss.record && !params.includes(loss) && !(options.allowUnused && params.length > 0))
     throw new BaxError(
-      `grad: this loss has no tape: no input of it has requiresGrad, or an earlier grad() consumed it (pass { retain: true } there)`,
+      `grad: this loss has no tape: no input of it has requiresGrad (set it before, or take valueAndGrad()), or an earlier grad() consumed it (pass { retain: true } there)`,
     );
   params.forEach((p, i) => wantWide('grad', p, `params[${i}]`));
   const wanted = new Set(params);
