@@ -14,6 +14,11 @@ export const SOURCES = {
     at: 'class AdaptedLayer',
     load: async () => import('../../../packages/nn/src/lora/adapted.ts?raw'),
   },
+  count: {
+    file: 'packages/nn/src/analysis/count.ts',
+    at: 'export function countLora(',
+    load: async () => import('../../../packages/nn/src/analysis/count.ts?raw'),
+  },
   'first-steps': {
     file: 'examples/lab/worker/first-steps.ts',
     at: 'const [dA, dB] = grad(',

@@ -1,12 +1,13 @@
 /** Step by step: B = 0 lets ∇A sleep; when B has moved, it wakes up. */
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { FirstStep, FirstSteps as Asked } from '../../worker/tasks.ts';
-import { act, call, isBusy, opened, settings, text } from '../lab.ts';
+import { act, call, isBusy, opened, settings, text, view } from '../lab.ts';
 import { HeatMap } from '../parts/heat-map.tsx';
 import { NumberField } from '../parts/number-field.tsx';
 import { Tex } from '../parts/tex.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
+import { useWhenIdle } from '../when-idle.ts';
 import { number, words } from '../words/index.ts';
 
 /** Learning rates that move enough to be seen, and not too far. */
@@ -40,9 +41,9 @@ export function FirstSteps(): JSX.Element {
     setSeen(result.steps);
     setStep(to);
   };
-  useEffect(() => {
-    if (text.value) void go(0);
-  }, [text.value, target, r, alpha, seed, optimizer]);
+  const isShown = text.value && view.value === 'steps';
+  const choice = JSON.stringify([text.value, target, r, alpha, seed, optimizer]);
+  useWhenIdle(isShown ? choice : undefined, async () => go(0));
   const now = seen[step];
   return (
     <ViewFrame

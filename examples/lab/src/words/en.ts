@@ -2,6 +2,7 @@
 import type { Learner, Voice } from '../../worker/tasks.ts';
 import type { NumberField, Settings } from '../settings.ts';
 import type { ViewName } from '../lab.ts';
+import { formula } from './en-formula.ts';
 
 interface ViewWords {
   readonly name: string;
@@ -35,6 +36,11 @@ const fields: Readonly<Record<NumberField, string>> = {
   temperature: 'Temperature',
 };
 const views: Readonly<Record<ViewName, ViewWords>> = {
+  formula: {
+    name: 'The formula',
+    idea: 'LoRA leaves the large matrix W as it is, and learns two thin ones beside it.',
+    look: 'Drag r: B and A stay slivers beside W, and the count grows in step with r; α changes no count. Then choose GPT-3: they become too thin to draw.',
+  },
   steps: {
     name: 'The first steps',
     idea: 'B starts at zero, so the adapter changes nothing yet; and so A cannot learn until B has moved.',
@@ -154,6 +160,8 @@ export const en = {
   stepOf: (step: string) => `${step} steps made`,
   nothingYet: 'Nothing is learned yet.',
   trainFirst: 'Train 20 steps now',
+
+  formula,
 
   merge: 'Merge',
   merging: 'Merging',

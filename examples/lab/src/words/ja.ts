@@ -1,5 +1,6 @@
 /** The page in Japanese. */
 import type { Words } from './en.ts';
+import { formula } from './ja-formula.ts';
 
 const learners = { lora: 'LoRA', full: '全パラメータ', base: '凍結したベース' };
 
@@ -12,6 +13,11 @@ export const ja: Words = {
   toContent: '本文へ移動',
   viewsLabel: 'ビュー',
   views: {
+    formula: {
+      name: '式',
+      idea: 'LoRA は大きな行列 W をそのまま残し、その横で細い行列を 2 つ学習します。',
+      look: 'r を動かしてください。B と A は W の横では細いままで、学習する数は r に比例して増えます。α は数を変えません。次に GPT-3 を選ぶと、細すぎて描けなくなります。',
+    },
     steps: {
       name: '最初の数ステップ',
       idea: 'B はゼロから始まるので、アダプタはまだ何も変えません。そして B が動くまで、A は学べません。',
@@ -134,6 +140,8 @@ export const ja: Words = {
   stepOf: (step) => `${step} ステップ済み`,
   nothingYet: 'まだ何も学習していません。',
   trainFirst: '今すぐ 20 ステップ学習する',
+
+  formula,
 
   merge: 'マージ',
   merging: 'マージ',
