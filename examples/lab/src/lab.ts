@@ -12,7 +12,7 @@ export const call = connect<Tasks>(
 );
 
 // ── where one is, and what is chosen: the address has both, #/training?r=4
-const VIEWS = ['formula', 'steps', 'training', 'merged'] as const;
+const VIEWS = ['formula', 'steps', 'training', 'learned', 'merged'] as const;
 export type ViewName = (typeof VIEWS)[number];
 function addressed(): { view: ViewName; query: URLSearchParams } {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');

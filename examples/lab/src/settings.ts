@@ -24,6 +24,9 @@ export interface Settings {
   readonly tokens: number;
   readonly temperature: number;
   readonly counted: (typeof COUNTED)[number];
+  /** Of the adapter that is compared with the one that learned. */
+  readonly otherR: number;
+  readonly otherSeed: number;
 }
 
 /** The smallest and largest that a field may be, in whole steps if it says so. */
@@ -37,6 +40,8 @@ export const LIMITS = {
   context: { least: 8, most: 128, whole: true },
   tokens: { least: 1, most: 120, whole: true },
   temperature: { least: 0, most: 2, whole: false },
+  otherR: { least: 1, most: 64, whole: true },
+  otherSeed: { least: 0, most: 2 ** 31 - 1, whole: true },
 } as const;
 export type NumberField = keyof typeof LIMITS;
 
@@ -54,6 +59,8 @@ export const DEFAULTS: Settings = {
   tokens: 40,
   temperature: 0.7,
   counted: 'base',
+  otherR: 16,
+  otherSeed: 2,
 };
 
 const isOne = <T extends string>(all: readonly T[], value: string): value is T =>

@@ -43,7 +43,7 @@ it('draws W, B and A to one scale, whatever their shapes', async () => {
     ['c_fc', 768, 192],
     ['mlp.c_proj', 192, 768],
   ] as const) {
-    await page.getByLabel('Matrix drawn').selectOption(name);
+    await page.getByLabel('Which W is drawn').selectOption(name);
     const [W, B, A, delta] = await Promise.all(['W', 'B', 'A', 'ΔW'].map(sizeOf));
     const pixels = Math.max(W.width, W.height) / Math.max(rows, columns);
     const near = (is: number, numbers: number): void =>
@@ -82,7 +82,14 @@ it('works the paper’s table out again, and finds its errata', async () => {
   await expect.poll(async () => last.getAttribute('aria-current')).toBe('true');
 
   const [, ...memory] = await tableOf(page, 'GPT-3’s memory in the paper, line by line');
-  for (const said of [...rows.map((row) => row[7]), ...memory.flatMap((row) => [row[0], row[5]])])
+  const places = [...rows.map((row) => row[5]), ...memory.map((row) => row[3])].flatMap((text) => [...text.matchAll(/\((.+?)\)/g)].map(([, where]) => where)); // prettier-ignore
+  const kinds = rows.filter(([method]) => method !== 'LoRA').map(([, , what]) => what);
+  for (const said of [
+    ...places,
+    ...kinds,
+    ...rows.map((row) => row[7]),
+    ...memory.flatMap((row) => [row[0], row[5]]),
+  ])
     expect(said === '' || said in paper, `in Japanese: ${said}`).toBe(true);
 });
 

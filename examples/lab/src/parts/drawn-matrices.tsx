@@ -51,32 +51,34 @@ export function DrawnMatrices({ matrix, r, scale }: DrawnMatricesProps): JSX.Ele
   const x = <Box {...common} name="x" rows={from} columns={1} kind="vector" />;
   const times = number(longest / r, 3);
   return (
-    <figure class="drawn" role="img" aria-label={words().formula.picture(name, out, from, r, times)}>
-      <div class="terms">
-        <span class="term">
-          <Box {...common} name="h" rows={out} columns={1} kind="vector" />
-          <Sign>=</Sign>
-          <Box {...common} name="W" rows={out} columns={from} kind="frozen" />
-          {x}
-        </span>
-        <span class="term">
-          <Sign>+</Sign>
-          <Sign below="α/r">{s}</Sign>
-          {B}
-          {A}
-          {x}
-        </span>
-      </div>
-      <div class="terms">
-        <span class="term">
-          <Box {...common} name="ΔW" rows={out} columns={from} kind="sum" />
-          <Sign>=</Sign>
-        </span>
-        <span class="term">
-          <Sign below="α/r">{s}</Sign>
-          {B}
-          {A}
-        </span>
+    <figure class="drawn">
+      <div class="picture" role="img" aria-label={words().formula.picture(name, out, from, r, times)}>
+        <div class="terms">
+          <span class="term">
+            <Box {...common} name="h" rows={out} columns={1} kind="vector" />
+            <Sign>=</Sign>
+            <Box {...common} name="W" rows={out} columns={from} kind="frozen" />
+            {x}
+          </span>
+          <span class="term">
+            <Sign>+</Sign>
+            <Sign below="α/r">{s}</Sign>
+            {B}
+            {A}
+            {x}
+          </span>
+        </div>
+        <div class="terms">
+          <span class="term">
+            <Box {...common} name="ΔW" rows={out} columns={from} kind="sum" />
+            <Sign>=</Sign>
+          </span>
+          <span class="term">
+            <Sign below="α/r">{s}</Sign>
+            {B}
+            {A}
+          </span>
+        </div>
       </div>
       <figcaption>
         {words().formula.thin(times)} {r / longest < THINNEST && words().formula.tooThin}

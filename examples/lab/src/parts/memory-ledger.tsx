@@ -12,7 +12,8 @@ export function MemoryLedger({ choice }: { readonly choice: CountChoice | false 
   const [frozen, setFrozen] = useState<LedgerChoice['frozen']>('f32');
   const { batch, context } = settings.value;
   const { value, isOld } = useCount('ledger', choice && { ...choice, batch, context, frozen });
-  const { memory, learners } = { ...words().formula, ...words() };
+  const { learners, formula } = words();
+  const { memory } = formula;
   const most = value ? Math.max(value.full.peak, value.lora.peak) : 1;
   return (
     <section aria-busy={isOld}>

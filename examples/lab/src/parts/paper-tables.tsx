@@ -19,6 +19,7 @@ const isChosen = (choice: ReturnType<typeof choiceOf>): boolean =>
   choice !== undefined &&
   Object.entries(choice).every(([name, x]) => String(settings.value[name as 'r']) === String(x));
 
+const printedOf = ({ text, where }: Judged): string => `${text} (${words().formula.paper.say(where)})`;
 const verdict = ({ agrees, off }: Judged): string => {
   const { verdicts } = words().formula.paper;
   return agrees === 'differs' ? verdicts.differs(`${off > 0 ? '+' : '−'}${number(100 * Math.abs(off), 2)} %`) : verdicts[agrees]; // prettier-ignore
@@ -77,7 +78,7 @@ export function PaperTables(): JSX.Element {
   const counts = value.counts.map((row): Row => {
     const { method, model, what, r, count, printed, note } = row;
     const choice = choiceOf(row);
-    const prints = printed.map(({ text, where }) => `${text} (${where})`).join('; ');
+    const prints = printed.map(printedOf).join('; ');
     const judged = printed.map(verdict).join('; ');
     const said = note === undefined ? '' : paper.say(note);
     const rest = [r ?? '', count, prints, judged, said];
@@ -87,11 +88,11 @@ export function PaperTables(): JSX.Element {
       </button>
     );
     return {
-      cells: [paper.methods[method], model, what, ...rest],
+      cells: [paper.methods[method], model, paper.say(what), ...rest],
       shown: [
         paper.methods[method],
         model,
-        button ?? what,
+        button ?? paper.say(what),
         ...rest.map((x) => (typeof x === 'number' ? number(x) : x)),
       ],
       differs: printed.some(({ agrees }) => agrees === 'differs'),
@@ -100,7 +101,7 @@ export function PaperTables(): JSX.Element {
   });
   const memory = value.memory.map(({ what, how, value: n, unit, printed, note }): Row => {
     const words = [
-      printed ? `${printed.text} (${printed.where})` : '',
+      printed ? printedOf(printed) : '',
       printed ? verdict(printed) : '',
       note === undefined ? '' : paper.say(note),
     ];

@@ -19,7 +19,7 @@ const methods: Readonly<Record<PaperCount['method'], string>> = {
 export const formula = {
   countFor: 'Count for',
   models,
-  drawn: 'Matrix drawn',
+  drawn: 'Which W is drawn',
   kinds: { frozen: 'frozen', learned: 'learned', sum: 'never stored' },
   picture: (name: string, out: number, from: number, r: number, times: string) =>
     `To scale, for the matrix ${name}: W [${out}, ${from}] is frozen; beside it are learned B [${out}, ${r}] and A [${r}, ${from}]. W’s longest side is ${times} times the rank.`,
@@ -53,7 +53,7 @@ export const formula = {
   paper: {
     title: 'What the paper prints',
     help: (rows: string, differing: string) =>
-      `Its ${rows} counts, each worked out again by its own formula. Of these rows, ${differing} print another number than the formula gives: they are marked. Press a row’s matrices to count it above.`,
+      `Its ${rows} counts, each worked out again by its own formula. Of these rows, ${differing} print another number than the formula gives: they are marked. Where the matrices are underlined, press them to count that row above.`,
     counts: 'Trained numbers in the paper',
     countHead: ['Method', 'Model', 'What is adapted', 'r or length', 'The formula gives', 'The paper prints', 'Verdict', 'Note'],
     memory: 'GPT-3’s memory in the paper, line by line',

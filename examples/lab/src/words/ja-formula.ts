@@ -10,7 +10,7 @@ export const formula: Words['formula'] = {
     'gpt2-medium': 'GPT-2 medium',
     gpt3: 'GPT-3 175B',
   },
-  drawn: '描く行列',
+  drawn: '描く W',
   kinds: { frozen: '凍結', learned: '学習する', sum: '保存しない' },
   picture: (name, out, from, r, times) =>
     `行列 ${name} を縮尺どおりに描いた図。W [${out}, ${from}] は凍結され、その横で B [${out}, ${r}] と A [${r}, ${from}] を学習します。W の長い辺はランクの ${times} 倍です。`,
@@ -44,7 +44,7 @@ export const formula: Words['formula'] = {
   paper: {
     title: '論文に載っている値',
     help: (rows, differing) =>
-      `論文の ${rows} 個の値を、論文自身の式で計算し直しました。そのうち印を付けた ${differing} 行では、式から出る値と異なる数が載っています。行列の名前を押すと、上でその行を数えます。`,
+      `論文の ${rows} 個の値を、論文自身の式で計算し直しました。そのうち印を付けた ${differing} 行では、式から出る値と異なる数が載っています。下線の付いた行列名を押すと、上でその行を数えます。`,
     counts: '論文の学習パラメータ数',
     countHead: ['手法', 'モデル', '適用先', 'r または長さ', '式の値', '論文の値', '判定', '注'],
     memory: '論文の GPT-3 のメモリ、1 行ずつ',

@@ -1,5 +1,18 @@
 /** What the packages say of the paper's tables, in Japanese. */
 export const paper: Readonly<Record<string, string>> = {
+  'Table 2': '表 2',
+  'Table 3': '表 3',
+  'Table 4': '表 4',
+  'Table 5': '表 5',
+  'Table 15': '表 15',
+  'Tables 4 and 15': '表 4 と 15',
+  'the abstract': '要旨',
+  '§4.2': '§4.2',
+  '§4.2: VRAM in training': '§4.2：学習時の VRAM',
+  '§4.2: the checkpoint': '§4.2：チェックポイント',
+  all: 'すべて',
+  'Adapter^H': 'Adapter^H',
+  tokens: 'トークン',
   'Table 10 says r = 8; 4.7M is the count of r = 16, which the released scripts have':
     '表 10 では r = 8 ですが、4.7M は r = 16 の数で、公開スクリプトは r = 16 です',
   'r of the released scripts': '公開スクリプトの r',
