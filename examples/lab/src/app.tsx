@@ -29,6 +29,7 @@ export function App(): JSX.Element {
     document.title = `${words().views[view.value].name} · ${words().title}`;
   }, [language.value, view.value]);
   const model = opened.value;
+  const View = VIEWS[view.value];
   return (
     <>
       <a
@@ -46,7 +47,7 @@ export function App(): JSX.Element {
           <h1>{words().title}</h1>
           <p>{words().subtitle}</p>
         </div>
-        <form class="row" aria-label={`${words().language}, ${words().theme}`}>
+        <form class="row">
           <label for="language">{words().language}</label>
           <select
             id="language"
@@ -72,14 +73,14 @@ export function App(): JSX.Element {
             ))}
           </select>
         </form>
+        <p class="quiet" id="model">
+          {model
+            ? words().model(number(model.parameters), bytes(model.bytes), model.device)
+            : words().notLoaded}
+          {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
+          {!isKeeping && ` ${words().notKept}`}
+        </p>
       </header>
-      <p class="quiet" id="model">
-        {model
-          ? words().model(number(model.parameters), bytes(model.bytes), model.device)
-          : words().notLoaded}
-        {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
-        {!isKeeping && ` ${words().notKept}`}
-      </p>
       {trouble.value && (
         <div class="trouble" role="alert">
           <p>{trouble.value}</p>
@@ -103,11 +104,7 @@ export function App(): JSX.Element {
         </ul>
       </nav>
       <main>
-        {(Object.entries(VIEWS) as [ViewName, () => JSX.Element][]).map(([name, View]) => (
-          <div key={name} hidden={view.value !== name}>
-            <View />
-          </div>
-        ))}
+        <View />
       </main>
       <Ask />
       <footer>

@@ -1,5 +1,6 @@
 /** The door to the counters, which start when something is first asked of them. */
-import { useEffect, useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 import { type Call, connect } from '../../app/calls.ts';
 import type { CountTasks } from '../worker/count-tasks.ts';
 import { trouble } from './lab.ts';
@@ -19,23 +20,27 @@ export interface Answer<T> {
   readonly isOld: boolean;
 }
 
-/** What the counter answers to the choice as it is; until then, what it answered last. Asks nothing while `give` is undefined. */
+type Answers = { readonly [K in keyof CountTasks]?: { choice: string; value: CountTasks[K]['result'] } };
+/** The last of each kind: they stay while another view is open. */
+const answers = signal<Answers>({});
+
+/** What the counter answers to the choice as it is; until then, what it answered last. */
 export function useCount<K extends keyof CountTasks>(
   task: K,
-  give: CountTasks[K]['give'] | false,
+  give: CountTasks[K]['give'],
 ): Answer<CountTasks[K]['result']> {
-  const [answer, setAnswer] = useState<{ choice: string; value: CountTasks[K]['result'] } | undefined>();
+  const answer = answers.value[task];
   const choice = JSON.stringify([give]);
   useEffect(() => {
-    if (give === false || answer?.choice === choice) return;
+    if (answers.value[task]?.choice === choice) return;
     const stop = new AbortController();
-    const { signal } = stop;
+    const { signal: stopped } = stop;
     const ask = async (): Promise<void> => {
       try {
-        const value = await counter(task === 'ledger' ? 'slow' : 'quick')(task, give, { signal });
-        if (!signal.aborted) setAnswer({ choice, value });
+        const value = await counter(task === 'ledger' ? 'slow' : 'quick')(task, give, { signal: stopped });
+        if (!stopped.aborted) answers.value = { ...answers.value, [task]: { choice, value } };
       } catch (error) {
-        if (!signal.aborted) trouble.value = (error as Error).message;
+        if (!stopped.aborted) trouble.value = (error as Error).message;
       }
     };
     const timer = setTimeout(() => void ask(), task === 'ledger' ? REST : 0);

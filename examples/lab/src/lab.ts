@@ -79,6 +79,12 @@ export async function act<T>(what: string, f: (signal: AbortSignal) => Promise<T
   }
 }
 
+/** When nothing goes on. */
+export const idle = async (): Promise<void> =>
+  new Promise((resolve) => {
+    const stop = activity.subscribe((one) => one ?? setTimeout(() => (stop(), resolve())));
+  });
+
 /** Loads the model and then the text. */
 export async function open(): Promise<void> {
   const query = new URLSearchParams(location.search);

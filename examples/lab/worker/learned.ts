@@ -5,7 +5,7 @@ import {
 } from 'bax'; // prettier-ignore
 import type { Handlers } from '../../app/calls.ts';
 import type { LearnedTasks, Named, Similarity } from './learned-tasks.ts';
-import { course, lesson } from './learners.ts';
+import { course, lesson, windowsOf } from './learners.ts';
 import { model } from './model.ts';
 import type { Begin, Numbers } from './tasks.ts';
 
@@ -77,7 +77,8 @@ export const learned: Handlers<LearnedTasks> = {
     let isDone = false;
     try {
       const { aborted } = await train({
-        ...lesson(begin, { model: lora.model, optimizer }),
+        ...lesson({ model: lora.model, optimizer }),
+        batches: windowsOf(begin),
         schedule: (step) => rates[step],
         steps: rates.length,
         signal,

@@ -63,39 +63,45 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
   },
 
   async learn({ steps, rates, evaluateEvery }, tell, signal) {
-    const { begin, trained, steps: startStep } = current();
+    const { begin, trained, steps: made } = current();
     const windows = windowsOf(begin);
     const losses: Partial<Record<Learner, number>> = {};
     const took: Partial<Record<Learner, number>> = {};
     const names = (['lora', 'full'] as const).filter((name) => trained[name]);
-    if (startStep === 0) tell(await evaluated(names));
+    if (made === 0) tell(await evaluated(names));
 
-    /** When all have made theirs. */
-    const made = async (step: number): Promise<void> => {
+    /** All stop after the same step, or the batches would not be the same any more. */
+    const stop = new AbortController();
+    const allMade = async (): Promise<void> => {
+      const step = current().steps++;
       losses.base = await lossOf(model().base, windows(step));
-      current().steps = step + 1;
       tell({ step, loss: { ...losses }, took: { ...took } });
       if ((step + 1) % evaluateEvery === 0) tell(await evaluated(names));
+      if (signal.aborted) stop.abort();
     };
     await inTurns(names, async (name, turn) => {
+      const { optimizer } = trained[name]!;
       await turn.mine();
       let began = performance.now();
+      const startStep = optimizer.stepCount; // another rank has begun with an optimiser of its own
       await train({
-        ...lesson(begin, trained[name]!),
+        ...lesson(trained[name]!),
+        batches: (step) => windows(step - startStep + made),
         schedule: () => rates[name],
         steps: startStep + steps,
         startStep,
-        signal,
-        async onStep({ step, loss }) {
-          if (name === 'lora') current().rates[step] = rates.lora;
+        signal: stop.signal,
+        async onStep({ loss }) {
+          if (name === 'lora') current().rates.push(rates.lora);
           losses[name] = loss;
           took[name] = (performance.now() - began) / 1000;
-          if (name === names.at(-1)) await made(step);
+          if (name === names.at(-1)) await allMade();
           await turn.next();
           began = performance.now();
         },
       });
     });
+    if (!signal.aborted && steps > 1 && current().steps % evaluateEvery !== 0) tell(await evaluated(names));
     return { steps: current().steps };
   },
 
@@ -120,14 +126,13 @@ export function course(): Pick<Learners, 'begin' | 'rates'> & {
   return { begin, rates, adapted: { lora, adapter: LEARNING }, full: trained.full?.model };
 }
 
-function windowsOf({ batch, context, seed }: Begin): (step: number) => TextBatch {
+export function windowsOf({ batch, context, seed }: Begin): (step: number) => TextBatch {
   const { train: tokens } = chosenText();
   return (step) => randomWindows(tokens, step, { batch, context, seed });
 }
 /** What every learner does alike. */
-export const lesson = (begin: Begin, { model: learner, optimizer }: Trained) =>
+export const lesson = ({ model: learner, optimizer }: Trained) =>
   ({
-    batches: windowsOf(begin),
     loss: ({ ids, targets }, { key: random }) => learner.loss(ids, targets, { key: random }),
     optimizer,
     clip: 1,
@@ -164,12 +169,12 @@ function forget(): void {
 }
 
 function counts(): Begun {
-  const { trained } = current();
+  const { trained, begin } = current();
   const numbers = ({ optimizer }: Trained): number => optimizer.params.reduce((n, { size }) => n + size, 0);
   const [lora, full] = [trained.lora, trained.full].map((one) => (one ? numbers(one) : 0));
   /** f32: the gradient, and AdamW's two moments. */
   const state = (n: number): number => n * 3 * 4;
-  return { trained: { lora, full }, state: { lora: state(lora), full: state(full) } };
+  return { r: begin.r, trained: { lora, full }, state: { lora: state(lora), full: state(full) } };
 }
 
 async function lossOf(reader: Gpt2, { ids, targets }: TextBatch): Promise<number> {

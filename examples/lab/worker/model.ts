@@ -25,13 +25,14 @@ interface Model {
   /** Text of the kind that the base was trained on, and that it never saw. */
   readonly old: Int32Array;
 }
-interface Text {
+export interface Text {
   readonly train: Int32Array;
   readonly heldOut: Int32Array;
 }
 
 let opened: Model | undefined;
 let text: Text | undefined;
+let texts = 0;
 
 export function model(): Model {
   if (!opened) throw new BaxError('there is no model yet');
@@ -83,6 +84,6 @@ export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
       );
     const cut = Math.floor(tokens.length * 0.9);
     text = { train: tokens.subarray(0, cut), heldOut: tokens.subarray(cut) };
-    return { characters: all.length, tokens: tokens.length, heldOut: tokens.length - cut };
+    return { version: ++texts, characters: all.length, tokens: tokens.length, heldOut: tokens.length - cut };
   },
 };

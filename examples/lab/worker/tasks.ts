@@ -37,6 +37,8 @@ export interface Opened {
   readonly places: readonly Place[];
 }
 export interface TextRead {
+  /** Counts the texts that were read. */
+  readonly version: number;
   readonly characters: number;
   readonly tokens: number;
   /** Of them, the last tenth: never trained on. */
@@ -48,7 +50,8 @@ export type Learner = 'lora' | 'full' | 'base';
 /** Whose words are asked for. */
 export type Voice = Learner | 'merged';
 
-export interface FirstSteps extends AdapterChoice {
+export interface FirstSteps extends Omit<AdapterChoice, 'targets'> {
+  /** The one matrix that is adapted. */
   readonly path: string;
   readonly lr: number;
   readonly optimizer: 'sgd' | 'adamW';
@@ -72,6 +75,8 @@ export interface Begin extends AdapterChoice {
   readonly full: boolean;
 }
 export interface Begun {
+  /** The adapter's rank. */
+  readonly r: number;
   /** Numbers that are trained. */
   readonly trained: { readonly lora: number; readonly full: number };
   /** Bytes of their gradients and of the optimiser's state. */

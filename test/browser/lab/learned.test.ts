@@ -60,7 +60,7 @@ it('shows ΔW, its singular values, its amplification and its likeness to anothe
   await lab.button('Train').click();
   await page.getByText(`${STEPS} steps made`).waitFor({ timeout: 60_000 });
   await page.getByRole('link', { name: 'What was learned' }).click();
-  await page.getByLabel('Matrix', { exact: true }).locator('visible=true').selectOption(PATH);
+  await page.getByLabel('Matrix', { exact: true }).selectOption(PATH);
   await page.getByRole('img', { name: `${LORA} [192, 192]` }).waitFor();
   await lab.button('Train the other adapter').click();
   await page.getByText('The strongest direction of each').waitFor({ timeout: 60_000 });
@@ -135,7 +135,7 @@ it('shows ΔW, its singular values, its amplification and its likeness to anothe
 
 it('offers to train where nothing is learned yet', { timeout: 120_000 }, async () => {
   const page = await lab.open('?device=wasm#/learned?r=2&targets=q&batch=1&context=8');
-  await lab.button('Train 20 steps now').locator('visible=true').click();
+  await lab.button('Train 20 steps now').click();
   for (const name of [LORA, FULL])
     await page.getByRole('img', { name: `${name} [192, 192]` }).waitFor({ timeout: 60_000 });
   await page.getByText(/^LoRA: 2 directions and no more/).waitFor();

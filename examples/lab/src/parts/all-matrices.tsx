@@ -1,13 +1,19 @@
 /** Of every matrix that has an adapter: how large its change is, and what it amplifies. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { Everywhere } from '../../worker/learned-tasks.ts';
 import { act, call, isBusy, progress } from '../lab.ts';
+import { version } from '../run.ts';
 import { number, words } from '../words/index.ts';
 import { CsvButton } from './csv-button.tsx';
 
+// What stays while another view is open.
+const seen = signal<{ readonly version: number; readonly rows: readonly Everywhere[] } | undefined>(
+  undefined,
+);
+
 export function AllMatrices({ onChoose }: { readonly onChoose: (path: string) => void }): JSX.Element {
-  const [rows, setRows] = useState<readonly Everywhere[]>([]);
+  const rows = seen.value?.version === version.value ? seen.value.rows : [];
   const { everywhere: said, amplification } = words().learned;
   const look = async (): Promise<void> => {
     const result = await act(said.looking, async (signal) =>
@@ -16,7 +22,7 @@ export function AllMatrices({ onChoose }: { readonly onChoose: (path: string) =>
         on: ({ done, total }) => void (progress.value = done / total),
       }),
     );
-    if (result) setRows(result);
+    if (result) seen.value = { version: version.value, rows: result };
   };
   const values = (row: Everywhere): (number | undefined)[] => [row.weight, row.delta, row.effectiveRank, row.factor]; // prettier-ignore
   return (

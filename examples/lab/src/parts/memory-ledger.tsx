@@ -1,5 +1,5 @@
 /** Where the memory of a step of training goes, with all weights and with LoRA. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { LEDGER_LINES, type CountChoice, type LedgerChoice } from '../../worker/count-tasks.ts';
 import { useCount } from '../counts.ts';
@@ -8,10 +8,12 @@ import { bytes, number, words } from '../words/index.ts';
 import { CsvButton } from './csv-button.tsx';
 import { NumberField } from './number-field.tsx';
 
-export function MemoryLedger({ choice }: { readonly choice: CountChoice | false }): JSX.Element {
-  const [frozen, setFrozen] = useState<LedgerChoice['frozen']>('f32');
+// What stays while another view is open.
+const frozen = signal<LedgerChoice['frozen']>('f32');
+
+export function MemoryLedger({ choice }: { readonly choice: CountChoice }): JSX.Element {
   const { batch, context } = settings.value;
-  const { value, isOld } = useCount('ledger', choice && { ...choice, batch, context, frozen });
+  const { value, isOld } = useCount('ledger', { ...choice, batch, context, frozen: frozen.value });
   const { learners, formula } = words();
   const { memory } = formula;
   const most = value ? Math.max(value.full.peak, value.lora.peak) : 1;
@@ -25,8 +27,10 @@ export function MemoryLedger({ choice }: { readonly choice: CountChoice | false 
           <label for="frozen-as">{memory.frozenAs}</label>
           <select
             id="frozen-as"
-            value={frozen}
-            onChange={({ currentTarget }) => setFrozen(currentTarget.value as LedgerChoice['frozen'])}
+            value={frozen.value}
+            onChange={({ currentTarget }) =>
+              void (frozen.value = currentTarget.value as LedgerChoice['frozen'])
+            }
           >
             <option>f32</option>
             <option>f16</option>

@@ -1,5 +1,5 @@
 /** Another adapter, trained on the same batches: how many of its directions are those of the first? */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { Learned } from '../../worker/learned-tasks.ts';
 import { act, call, isBusy, progress, settings } from '../lab.ts';
@@ -7,6 +7,9 @@ import { number, words } from '../words/index.ts';
 import { HeatMap } from './heat-map.tsx';
 import { NumberField } from './number-field.tsx';
 import { SourceLink } from './source-link.tsx';
+
+// What stays while another view is open.
+const directions = signal<'A' | 'delta'>('A');
 
 export function OtherAdapter({
   found,
@@ -56,7 +59,7 @@ function Grids({
   readonly found: Learned;
   readonly other: NonNullable<Learned['other']>;
 }): JSX.Element {
-  const [of, setOf] = useState<'A' | 'delta'>('A');
+  const of = directions.value;
   const { other: said } = words().learned;
   const { phi, random } = other[of];
   const show = (x: number): string => (Number.isNaN(x) ? said.undetermined : number(x, 3));
@@ -77,7 +80,7 @@ function Grids({
         <select
           id="directions"
           value={of}
-          onChange={({ currentTarget }) => setOf(currentTarget.value as 'A' | 'delta')}
+          onChange={({ currentTarget }) => void (directions.value = currentTarget.value as 'A' | 'delta')}
         >
           <option value="A">{said.choices.A}</option>
           <option value="delta">{said.choices.delta}</option>

@@ -1,7 +1,7 @@
 /** What the paper prints, beside what its formulas give. */
 import type { JSX } from 'preact';
 import type { Judged, PaperCount } from 'bax';
-import { choose, settings, view } from '../lab.ts';
+import { choose, settings } from '../lab.ts';
 import { useCount } from '../counts.ts';
 import { type Settings } from '../settings.ts';
 import { bytes, number, words } from '../words/index.ts';
@@ -72,7 +72,7 @@ function PaperTable({
 }
 
 export function PaperTables(): JSX.Element {
-  const { value } = useCount('paper', view.value === 'formula' ? undefined : false);
+  const { value } = useCount('paper', undefined);
   const { paper } = words().formula;
   if (!value) return <p>…</p>;
   const counts = value.counts.map((row): Row => {

@@ -1,9 +1,9 @@
 /** h = W x + (α/r) B A x: how large is what, and how many numbers are trained. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { CountChoice } from '../../worker/count-tasks.ts';
 import { useCount } from '../counts.ts';
-import { choose, settings, view } from '../lab.ts';
+import { choose, settings } from '../lab.ts';
 import { TargetFields } from '../parts/adapter-fields.tsx';
 import { DrawnMatrices } from '../parts/drawn-matrices.tsx';
 import { MemoryLedger } from '../parts/memory-ledger.tsx';
@@ -14,24 +14,25 @@ import { ViewFrame } from '../parts/view-frame.tsx';
 import { COUNTED, LIMITS, type Settings } from '../settings.ts';
 import { bytes, number, words } from '../words/index.ts';
 
+// What stays while another view is open.
+const drawn = signal('');
+
 export function Formula(): JSX.Element {
   const { counted, r, alpha, targets } = settings.value;
-  const [chosen, setChosen] = useState('');
-  const choice: CountChoice | false = view.value === 'formula' && {
-    model: counted,
-    home: document.baseURI,
-    r,
-    alpha,
-    targets,
-  };
+  const choice: CountChoice = { model: counted, home: document.baseURI, r, alpha, targets };
   const { value, isOld } = useCount('count', choice);
-  const matrix = value?.matrices.find(({ name }) => name === chosen) ?? value?.matrices[0];
+  const matrix = value?.matrices.find(({ name }) => name === drawn.value) ?? value?.matrices[0];
   const { formula } = words();
   return (
     <ViewFrame
       name="formula"
       source="lora-linear"
-      formula="h = W x + \tfrac{\alpha}{r} B A x \qquad W \in \mathbb{R}^{d_{\text{out}} \times d_{\text{in}}},\; B \in \mathbb{R}^{d_{\text{out}} \times r},\; A \in \mathbb{R}^{r \times d_{\text{in}}}"
+      formulas={[
+        String.raw`h = W x + \tfrac{\alpha}{r} B A x`,
+        String.raw`W \in \mathbb{R}^{d_{\text{out}} \times d_{\text{in}}}`,
+        String.raw`B \in \mathbb{R}^{d_{\text{out}} \times r}`,
+        String.raw`A \in \mathbb{R}^{r \times d_{\text{in}}}`,
+      ]}
     >
       <form class="row" onSubmit={(event) => event.preventDefault()}>
         <span class="field">
@@ -53,7 +54,7 @@ export function Formula(): JSX.Element {
           <select
             id="drawn"
             value={matrix?.name}
-            onChange={({ currentTarget }) => setChosen(currentTarget.value)}
+            onChange={({ currentTarget }) => void (drawn.value = currentTarget.value)}
           >
             {value?.matrices.map(({ name, in: from, out }) => (
               <option key={name} value={name}>{`${name} [${out}, ${from}]`}</option>

@@ -1,8 +1,9 @@
 /** What the adapter learned: its directions, how strong they are, and whether another one finds them too. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Learned as Found } from '../../worker/learned-tasks.ts';
-import { act, begun, call, isBusy, text, view } from '../lab.ts';
+import { act, begun, call, idle, isBusy, text } from '../lab.ts';
 import { AllMatrices } from '../parts/all-matrices.tsx';
 import { AmplificationTable } from '../parts/amplification-table.tsx';
 import { HeatMap } from '../parts/heat-map.tsx';
@@ -10,32 +11,48 @@ import { OtherAdapter } from '../parts/other-adapter.tsx';
 import { Series } from '../parts/series.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
 import { begin, learn, steps, version } from '../run.ts';
-import { useWhenIdle } from '../when-idle.ts';
 import { number, words } from '../words/index.ts';
 
+// What stays while another view is open.
+const path = signal('');
+/** Other adapters that were trained. */
+const others = signal(0);
+interface Seen {
+  /** Of which choice and state it is. */
+  readonly id: string;
+  /** Of the adapter. */
+  readonly version: number;
+  readonly found: Found;
+}
+const seen = signal<Seen | undefined>(undefined);
+
 export function Learned(): JSX.Element {
-  const [path, setPath] = useState('');
-  const [others, setOthers] = useState(0);
-  const [seen, setSeen] = useState<{ readonly version: number; readonly found: Found } | undefined>();
   const { learned } = words();
   const isThere = begun.value !== undefined && steps.value.length > 0;
+  const id = JSON.stringify([version.value, path.value, others.value]);
   const look = async (): Promise<void> => {
-    const [at, found] = [version.value, await act(learned.reading, async () => call('learned', { path }))];
-    if (found) setSeen({ version: at, found });
+    const give = { path: path.value };
+    const found = await act(learned.reading, async () => call('learned', give));
+    if (found) seen.value = { id, version: version.value, found };
   };
-  useWhenIdle(
-    isThere && view.value === 'learned' ? JSON.stringify([version.value, path, others]) : undefined,
-    look,
-  );
+  useEffect(() => {
+    if (!isThere || seen.value?.id === id) return;
+    let isLate = false;
+    void idle().then(() => (isLate ? undefined : look()));
+    return () => void (isLate = true);
+  }, [id, isThere]);
   const first = async (): Promise<void> => {
     if (await begin(true)) await learn(20);
   };
-  const found = isThere && seen?.version === version.value ? seen.found : undefined;
+  const found = isThere && seen.value?.version === version.value ? seen.value.found : undefined;
   return (
     <ViewFrame
       name="learned"
       source="spectrum"
-      formula="\Delta W = \tfrac{\alpha}{r} B A = \textstyle\sum_{i=1}^{r} \sigma_i u_i v_i^{\top} \qquad \phi(i, j) = \frac{\lVert U_i^{\top} U'_j \rVert_F^2}{\min(i, j)} \in [0, 1]"
+      formulas={[
+        String.raw`\Delta W = \tfrac{\alpha}{r} B A = \textstyle\sum_{i=1}^{r} \sigma_i u_i v_i^{\top}`,
+        String.raw`\phi(i, j) = \frac{\lVert U_i^{\top} U'_j \rVert_F^2}{\min(i, j)} \in [0, 1]`,
+      ]}
     >
       {!isThere && (
         <p>
@@ -59,7 +76,7 @@ export function Learned(): JSX.Element {
                 id="learned-matrix"
                 value={found.path}
                 disabled={isBusy.value}
-                onChange={({ currentTarget }) => setPath(currentTarget.value)}
+                onChange={({ currentTarget }) => void (path.value = currentTarget.value)}
               >
                 {found.paths.map((name) => (
                   <option key={name}>{name}</option>
@@ -69,8 +86,8 @@ export function Learned(): JSX.Element {
           </form>
           <Changes found={found} />
           <AmplificationTable found={found} />
-          <OtherAdapter found={found} onTrained={() => setOthers(others + 1)} />
-          <AllMatrices key={version.value} onChoose={setPath} />
+          <OtherAdapter found={found} onTrained={() => void others.value++} />
+          <AllMatrices onChoose={(one) => void (path.value = one)} />
         </>
       )}
     </ViewFrame>

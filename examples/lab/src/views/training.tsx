@@ -1,5 +1,5 @@
 /** LoRA, all weights and the frozen base, on the same batches. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { Learner } from '../../worker/tasks.ts';
 import { activity, begun, isBusy, opened, settings, text } from '../lab.ts';
@@ -15,22 +15,17 @@ const LEARNERS = ['lora', 'full', 'base'] as const;
 const RECENT = 10;
 const mean = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0) / all.length;
 
+// What stays while another view is open.
+const count = signal(60);
+const full = signal(true);
+
 export function Training(): JSX.Element {
-  const [count, setCount] = useState(60);
-  const [full, setFull] = useState(true);
-  const [began, setBegan] = useState<number | undefined>(undefined);
   const { r, batch, context } = settings.value;
   const run = steps.value;
   const isTraining = isBusy.value;
   const go = async (n: number): Promise<void> => {
-    if (!begun.value) {
-      if (!(await begin(full))) return;
-      setBegan(settings.value.r);
-    }
+    if (!begun.value && !(await begin(full.value))) return;
     await learn(n);
-  };
-  const anew = async (): Promise<void> => {
-    if (await begin(full)) setBegan(settings.value.r);
   };
   const curve = (learner: Learner): (number | null)[] => run.map(({ loss }) => loss[learner] ?? null);
   const shown = LEARNERS.filter((name) => name !== 'full' || (begun.value?.trained.full ?? 1) > 0);
@@ -45,13 +40,16 @@ export function Training(): JSX.Element {
     <ViewFrame
       name="training"
       source="learners"
-      formula="h = W x + \tfrac{\alpha}{r} B A x \qquad \min_{A,B} \; -\tfrac{1}{T}\textstyle\sum_t \log p(x_{t+1} \mid x_{\le t})"
+      formulas={[
+        String.raw`h = W x + \tfrac{\alpha}{r} B A x`,
+        String.raw`\min_{A,B} \; -\tfrac{1}{T}\textstyle\sum_t \log p(x_{t+1} \mid x_{\le t})`,
+      ]}
     >
       <form
         class="row"
         onSubmit={(event) => {
           event.preventDefault();
-          void go(count);
+          void go(count.value);
         }}
       >
         <AdapterFields disabled={isTraining} />
@@ -62,9 +60,9 @@ export function Training(): JSX.Element {
         <label class="field">
           <input
             type="checkbox"
-            checked={full}
+            checked={full.value}
             disabled={isTraining}
-            onChange={({ currentTarget }) => setFull(currentTarget.checked)}
+            onChange={({ currentTarget }) => void (full.value = currentTarget.checked)}
           />{' '}
           {words().alsoFull}
         </label>
@@ -75,10 +73,10 @@ export function Training(): JSX.Element {
             type="number"
             min="1"
             max="100000"
-            value={count}
+            value={count.value}
             disabled={isTraining}
             onInput={({ currentTarget }) =>
-              setCount(Math.max(1, Math.floor(currentTarget.valueAsNumber || 1)))
+              void (count.value = Math.max(1, Math.floor(currentTarget.valueAsNumber || 1)))
             }
           />
         </span>
@@ -92,11 +90,11 @@ export function Training(): JSX.Element {
           <button type="button" disabled={isTraining || !text.value} onClick={() => void go(1)}>
             {words().oneStep}
           </button>
-          <button type="button" disabled={isTraining || !begun.value} onClick={() => void anew()}>
+          <button type="button" disabled={isTraining || !begun.value} onClick={() => void begin(full.value)}>
             {words().again}
           </button>
-          {begun.value && began !== undefined && began !== r && (
-            <button type="button" disabled={isTraining} onClick={() => void rerank().then(() => setBegan(r))}>
+          {begun.value && begun.value.r !== r && (
+            <button type="button" disabled={isTraining} onClick={() => void rerank()}>
               {words().changeRank(String(r))}
             </button>
           )}
@@ -121,8 +119,9 @@ export function Training(): JSX.Element {
         />
       </div>
       <p class="quiet">{words().perplexityHelp}</p>
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label={words().comparison}>
         <table>
+          <caption>{words().comparison}</caption>
           <thead>
             <tr>
               {Object.values(words().table).map((title) => (

@@ -96,6 +96,7 @@ export const en = {
   notKept:
     'This browser keeps nothing for this page (a private window, perhaps): export what you want to keep.',
 
+  corpus: 'What is learned',
   text: 'Text to learn',
   texts,
   ownText: 'Paste a text here, a page or more',
@@ -155,6 +156,7 @@ export const en = {
   oldChart: 'Perplexity on the old domain',
   perplexityHelp:
     'Perplexity: among how many equally likely tokens the model wavers. Lower is better. On the old domain a rise is forgetting.',
+  comparison: 'What each costs, and what comes of it',
   table: {
     model: 'Model',
     trained: 'Numbers trained',

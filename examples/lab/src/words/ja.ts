@@ -60,6 +60,7 @@ export const ja: Words = {
   notKept:
     'このブラウザはこのページのデータを保存しません（プライベート ウィンドウかもしれません）。残したいものは書き出してください。',
 
+  corpus: '学習の材料',
   text: '学ぶ文章',
   texts: {
     'moby-dick': '白鯨（1851 年）',
@@ -135,6 +136,7 @@ export const ja: Words = {
   oldChart: '元の分野のパープレキシティ',
   perplexityHelp:
     'パープレキシティ：モデルが同じくらい確からしいトークン何個の間で迷っているか。低いほど良く、元の分野で上がれば忘却です。',
+  comparison: 'それぞれのコストと結果',
   table: {
     model: 'モデル',
     trained: '学習する数',
