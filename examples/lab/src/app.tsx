@@ -7,13 +7,17 @@ import { activity, hrefOf, open, opened, progress, status, trouble, view, type V
 import { Ask } from './parts/ask.tsx';
 import { TextChoice } from './parts/text-choice.tsx';
 import { FirstSteps } from './views/first-steps.tsx';
+import { Formula } from './views/formula.tsx';
+import { Learned } from './views/learned.tsx';
 import { Merged } from './views/merged.tsx';
 import { Training } from './views/training.tsx';
 import { bytes, language, type Language, LANGUAGES, number, speak, words } from './words/index.ts';
 
 const VIEWS: Readonly<Record<ViewName, () => JSX.Element>> = {
+  formula: Formula,
   steps: FirstSteps,
   training: Training,
+  learned: Learned,
   merged: Merged,
 };
 

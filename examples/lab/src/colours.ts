@@ -22,6 +22,9 @@ const scale = (): readonly [Rgb, Rgb, Rgb] =>
     ? [[96, 165, 250], [24, 27, 34], [251, 146, 60]]
     : [[30, 94, 190], [252, 252, 253], [194, 84, 8]]; // prettier-ignore
 
+/** The grey of what is no number. */
+const NONE = 128;
+
 /** One pixel a number, the matrix on its side if it is `turned`; the square root lets small ones be seen. */
 export function paint(
   canvas: HTMLCanvasElement,
@@ -38,7 +41,10 @@ export function paint(
       const share = largest > 0 ? Math.sqrt(Math.abs(x) / largest) : 0;
       const end = x < 0 ? below : above;
       const pixel = 4 * (turned ? j * rows + i : i * columns + j);
-      zero.forEach((from, channel) => (image.data[pixel + channel] = from + (end[channel] - from) * share));
+      zero.forEach(
+        (from, channel) =>
+          (image.data[pixel + channel] = Number.isNaN(x) ? NONE : from + (end[channel] - from) * share),
+      );
       image.data[pixel + 3] = 255;
     }
   context.putImageData(image, 0, 0);

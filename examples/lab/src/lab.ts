@@ -12,11 +12,11 @@ export const call = connect<Tasks>(
 );
 
 // ── where one is, and what is chosen: the address has both, #/training?r=4
-const VIEWS = ['steps', 'training', 'merged'] as const;
+const VIEWS = ['formula', 'steps', 'training', 'learned', 'merged'] as const;
 export type ViewName = (typeof VIEWS)[number];
 function addressed(): { view: ViewName; query: URLSearchParams } {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
-  const view = VIEWS.find((name) => name === path) ?? 'steps';
+  const view = VIEWS.find((name) => name === path) ?? VIEWS[0];
   return { view, query: new URLSearchParams(query) };
 }
 const first = addressed();

@@ -6,6 +6,9 @@ export const TARGETS = ['q', 'k', 'v', 'attn.c_proj', 'c_fc', 'mlp.c_proj'] as c
 /** The paper's choice for GPT-3: query and value. [LoRA §4.2] */
 export const PAPER_TARGETS = ['q', 'v'] as const;
 
+/** Models that adapters are counted for. */
+export const COUNTED = ['base', 'gpt2', 'gpt2-medium', 'gpt3'] as const;
+
 export interface Settings {
   readonly text: (typeof TEXTS)[number];
   readonly r: number;
@@ -20,6 +23,10 @@ export interface Settings {
   readonly prompt: string;
   readonly tokens: number;
   readonly temperature: number;
+  readonly counted: (typeof COUNTED)[number];
+  /** Of the adapter that is compared with the one that learned. */
+  readonly otherR: number;
+  readonly otherSeed: number;
 }
 
 /** The smallest and largest that a field may be, in whole steps if it says so. */
@@ -33,6 +40,8 @@ export const LIMITS = {
   context: { least: 8, most: 128, whole: true },
   tokens: { least: 1, most: 120, whole: true },
   temperature: { least: 0, most: 2, whole: false },
+  otherR: { least: 1, most: 64, whole: true },
+  otherSeed: { least: 0, most: 2 ** 31 - 1, whole: true },
 } as const;
 export type NumberField = keyof typeof LIMITS;
 
@@ -49,6 +58,9 @@ export const DEFAULTS: Settings = {
   prompt: 'The whale',
   tokens: 40,
   temperature: 0.7,
+  counted: 'base',
+  otherR: 16,
+  otherSeed: 2,
 };
 
 const isOne = <T extends string>(all: readonly T[], value: string): value is T =>
@@ -63,7 +75,11 @@ export function numberOf(field: NumberField, text: string): number | undefined {
 
 /** Of what a link or this browser holds, what is valid; the defaults for the rest. */
 export function settingsOf(query: URLSearchParams): Settings {
-  const [text, targets] = [query.get('text'), query.get('targets')?.split(',')];
+  const [text, counted, targets] = [
+    query.get('text'),
+    query.get('counted'),
+    query.get('targets')?.split(','),
+  ];
   const numbers = Object.keys(LIMITS).flatMap((field) => {
     const n = numberOf(field as NumberField, query.get(field) ?? '');
     return n === undefined ? [] : [[field, n]];
@@ -71,6 +87,7 @@ export function settingsOf(query: URLSearchParams): Settings {
   return {
     ...DEFAULTS,
     ...(text !== null && isOne(TEXTS, text) && { text }),
+    ...(counted !== null && isOne(COUNTED, counted) && { counted }),
     ...(targets?.every((t) => isOne(TARGETS, t)) && { targets: targets as Settings['targets'] }),
     ...(query.has('prompt') && { prompt: query.get('prompt')!.slice(0, 2000) }),
     ...Object.fromEntries(numbers),

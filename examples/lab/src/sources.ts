@@ -14,6 +14,26 @@ export const SOURCES = {
     at: 'class AdaptedLayer',
     load: async () => import('../../../packages/nn/src/lora/adapted.ts?raw'),
   },
+  count: {
+    file: 'packages/nn/src/analysis/count.ts',
+    at: 'export function countLora(',
+    load: async () => import('../../../packages/nn/src/analysis/count.ts?raw'),
+  },
+  spectrum: {
+    file: 'packages/nn/src/analysis/spectrum.ts',
+    at: 'export function spectrum(',
+    load: async () => import('../../../packages/nn/src/analysis/spectrum.ts?raw'),
+  },
+  amplification: {
+    file: 'packages/nn/src/analysis/amplification.ts',
+    at: 'export function amplification(',
+    load: async () => import('../../../packages/nn/src/analysis/amplification.ts?raw'),
+  },
+  similarity: {
+    file: 'packages/nn/src/analysis/similarity.ts',
+    at: 'export function similarityGrid(',
+    load: async () => import('../../../packages/nn/src/analysis/similarity.ts?raw'),
+  },
   'first-steps': {
     file: 'examples/lab/worker/first-steps.ts',
     at: 'const [dA, dB] = grad(',

@@ -1,7 +1,7 @@
 /** Those who learn side by side from the same batches: LoRA, all of the model, and the base that does not. */
 import {
   adamW, BaxError, castModule, compressAdapter, createAdapter, key, LoraModel, noGrad, perplexity, planLora, randomWindows, scope,
-  sumAdapters, train, type Adapter, type Gpt2, type Optimizer, type TextBatch,
+  sumAdapters, train, type Adapter, type Gpt2, type Optimizer, type TextBatch, type TrainOptions,
 } from 'bax'; // prettier-ignore
 import type { Handlers } from '../../app/calls.ts';
 import { chosenText, model } from './model.ts';
@@ -22,6 +22,8 @@ interface Learners {
   readonly lora: LoraModel<Gpt2>;
   readonly trained: { lora: Trained; full?: Trained };
   steps: number;
+  /** LoRA's learning rate of each step that was made. */
+  readonly rates: number[];
 }
 let learners: Learners | undefined;
 
@@ -55,16 +57,14 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
         ...(full && { full }),
       },
       steps: 0,
+      rates: [],
     };
     return counts();
   },
 
   async learn({ steps, rates, evaluateEvery }, tell, signal) {
     const { begin, trained, steps: made } = current();
-    const { train: tokens } = chosenText();
-    const { batch, context } = begin;
-    const windows = (step: number): TextBatch =>
-      randomWindows(tokens, step, { batch, context, seed: begin.seed });
+    const windows = windowsOf(begin);
     const losses: Partial<Record<Learner, number>> = {};
     const took: Partial<Record<Learner, number>> = {};
     const names = (['lora', 'full'] as const).filter((name) => trained[name]);
@@ -80,21 +80,19 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
       if (signal.aborted) stop.abort();
     };
     await inTurns(names, async (name, turn) => {
-      const { model: learner, optimizer } = trained[name]!;
+      const { optimizer } = trained[name]!;
       await turn.mine();
       let began = performance.now();
       const startStep = optimizer.stepCount; // another rank has begun with an optimiser of its own
       await train({
+        ...lesson(trained[name]!),
         batches: (step) => windows(step - startStep + made),
-        loss: ({ ids, targets }, { key: random }) => learner.loss(ids, targets, { key: random }),
-        optimizer,
         schedule: () => rates[name],
-        clip: 1,
         steps: startStep + steps,
         startStep,
-        replay: true,
         signal: stop.signal,
         async onStep({ loss }) {
+          if (name === 'lora') current().rates.push(rates.lora);
           losses[name] = loss;
           took[name] = (performance.now() - began) / 1000;
           if (name === names.at(-1)) await allMade();
@@ -118,6 +116,28 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
     return counts();
   },
 };
+
+/** What another adapter must know to learn the same, and to be compared. */
+export function course(): Pick<Learners, 'begin' | 'rates'> & {
+  readonly adapted: { readonly lora: LoraModel<Gpt2>; readonly adapter: string };
+  readonly full: Gpt2 | undefined;
+} {
+  const { begin, rates, lora, trained } = current();
+  return { begin, rates, adapted: { lora, adapter: LEARNING }, full: trained.full?.model };
+}
+
+export function windowsOf({ batch, context, seed }: Begin): (step: number) => TextBatch {
+  const { train: tokens } = chosenText();
+  return (step) => randomWindows(tokens, step, { batch, context, seed });
+}
+/** What every learner does alike. */
+export const lesson = ({ model: learner, optimizer }: Trained) =>
+  ({
+    loss: ({ ids, targets }, { key: random }) => learner.loss(ids, targets, { key: random }),
+    optimizer,
+    clip: 1,
+    replay: true,
+  }) satisfies Partial<TrainOptions<TextBatch>>;
 
 const fresh = async ({ targets, r, alpha }: Begin, seed: number): Promise<Adapter> =>
   createAdapter(planLora(model().base, { targets, r, alpha }), { key: key(seed) });

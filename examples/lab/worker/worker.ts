@@ -2,9 +2,10 @@
 import { serve } from '../../app/calls.ts';
 import { firstSteps } from './first-steps.ts';
 import { writing } from './generate.ts';
+import { learned } from './learned.ts';
 import { learning } from './learners.ts';
 import { merging } from './merged.ts';
 import { opening } from './model.ts';
 import type { Tasks } from './tasks.ts';
 
-serve<Tasks>({ ...opening, ...firstSteps, ...learning, ...merging, ...writing });
+serve<Tasks>({ ...opening, ...firstSteps, ...learned, ...learning, ...merging, ...writing });

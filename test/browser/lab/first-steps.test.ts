@@ -57,7 +57,7 @@ it(
 );
 
 it('a number can be asked for by pointer and by keys', async () => {
-  const page = await lab.open();
+  const page = await lab.open('?device=wasm#/steps');
   await page.getByText('Step 0', { exact: true }).waitFor();
   const table = await tableOf(page, 'A');
   const map = page.getByRole('img', { name: /^A \[8, 192\]/ });

@@ -81,14 +81,18 @@ it('a first visit fetches no more than its budget, from its own place, and is qu
   const page = await lab.blank();
   const seen: Request[] = [];
   page.on('requestfinished', (request) => void seen.push(request));
+  const loaded = async (): Promise<void> => {
+    await page.getByText('characters are').waitFor(); // the model, and a text
+    await page.getByText('110,592 numbers are trained').waitFor();
+  };
   await page.goto(`${lab.url}?device=wasm`);
-  await page.getByText('Step 0', { exact: true }).waitFor();
+  await loaded();
   const all = await Promise.all(seen.map(async (request) => (await request.sizes()).responseBodySize));
   expect(all.reduce((a, b) => a + b, 0)).toBeLessThan(BUDGET);
   for (const request of seen) expect(request.url().startsWith(lab.url)).toBe(true);
   seen.splice(0);
   await page.reload();
-  await page.getByText('Step 0', { exact: true }).waitFor();
+  await loaded();
   expect(seen.filter((request) => request.url().endsWith('model.safetensors'))).toEqual([]); // it is kept
 });
 
@@ -120,7 +124,7 @@ it('what cannot be is said where it is typed, and not taken', async () => {
 });
 
 it('a text of one’s own: too short, no text, too large, in another script, and one that will do', { timeout: 120_000 }, async () => {
-  const page = await lab.open('?device=wasm');
+  const page = await lab.open('?device=wasm#/steps');
   const alert = page.locator('.trouble');
   await page.getByLabel('Text to learn').selectOption('own');
   await page.getByLabel('Paste a text here').fill('Too short.');
@@ -157,14 +161,14 @@ it('where storage is refused it says so, and works', async () => {
   await page.addInitScript(() => {
     Object.defineProperty(globalThis, 'localStorage', { get: () => { throw new DOMException('refused', 'SecurityError'); } }); // prettier-ignore
   });
-  await page.goto(`${lab.url}?device=wasm`);
+  await page.goto(`${lab.url}?device=wasm#/steps`);
   await page.getByText('This browser keeps nothing for this page').waitFor();
   await page.getByText('Step 0', { exact: true }).waitFor();
   expect(await views()).toContain('Training');
 });
 
 it('says all of it in Japanese', async () => {
-  const page = await lab.open('?device=wasm');
+  const page = await lab.open('?device=wasm#/steps');
   await page.getByLabel('Language').selectOption('ja');
   await page.getByRole('heading', { name: 'LoRA が学ぶのを見る' }).waitFor();
   expect(await page.evaluate(() => document.documentElement.lang)).toBe('ja');

@@ -81,5 +81,8 @@ export async function tableOf(page: Page, name: string): Promise<string[][]> {
   ]);
   const chunks: Buffer[] = [];
   for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString().split('\r\n').map((line) => line.split(','));
+  const cell = /(?:"((?:[^"]|"")*)"|([^,]*))(?:,|$)/g; // one that has a comma stands in quotes
+  const cellsOf = (line: string): string[] =>
+    [...`${line},`.matchAll(cell)].slice(0, -1).map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain);
+  return Buffer.concat(chunks).toString().split('\r\n').map(cellsOf);
 } // prettier-ignore

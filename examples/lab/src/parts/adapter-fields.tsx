@@ -6,31 +6,35 @@ import { words } from '../words/index.ts';
 import { NumberField } from './number-field.tsx';
 
 export function AdapterFields({ disabled }: { readonly disabled: boolean }): JSX.Element {
-  const { targets } = settings.value;
   return (
     <>
       <NumberField field="r" disabled={disabled} />
       <NumberField field="alpha" disabled={disabled} />
       <NumberField field="seed" disabled={disabled} />
-      <fieldset class="field" disabled={disabled}>
-        <legend>{words().targets}</legend>
-        {TARGETS.map((name) => (
-          <label key={name}>
-            <input
-              type="checkbox"
-              checked={targets.includes(name)}
-              onChange={({ currentTarget }) => {
-                const next = TARGETS.filter((t) =>
-                  t === name ? currentTarget.checked : targets.includes(t),
-                );
-                if (next.length > 0) choose({ targets: next });
-                else currentTarget.checked = true; // an adapter of nothing is none
-              }}
-            />
-            {name}
-          </label>
-        ))}
-      </fieldset>
+      <TargetFields disabled={disabled} />
     </>
+  );
+}
+
+export function TargetFields({ disabled }: { readonly disabled: boolean }): JSX.Element {
+  const { targets } = settings.value;
+  return (
+    <fieldset class="field" disabled={disabled}>
+      <legend>{words().targets}</legend>
+      {TARGETS.map((name) => (
+        <label key={name}>
+          <input
+            type="checkbox"
+            checked={targets.includes(name)}
+            onChange={({ currentTarget }) => {
+              const next = TARGETS.filter((t) => (t === name ? currentTarget.checked : targets.includes(t)));
+              if (next.length > 0) choose({ targets: next });
+              else currentTarget.checked = true; // an adapter of nothing is none
+            }}
+          />
+          {name}
+        </label>
+      ))}
+    </fieldset>
   );
 }

@@ -12,22 +12,39 @@ export interface HeatMapProps {
   readonly numbers: Numbers;
   /** Drawn on its side, as a tall matrix finds its place: rows run to the right. */
   readonly turned?: boolean;
+  /** Each number a pixel, or a square of some. */
+  readonly atScale?: boolean;
+  /** What the full colour stands for; by default the largest number. */
+  readonly largest?: number;
+  /** What is said of all of it, and of one number. */
+  readonly says?: string;
+  readonly cell?: (i: number, j: number, value: number) => string;
 }
 
 /** How much wider than high a picture is at most. */
 const WIDEST = 16;
+/** How many pixels wide or high one is made if its numbers are few, at scale. */
+const SIDE = 400;
 
-export function HeatMap({ name, numbers, turned = false }: HeatMapProps): JSX.Element {
+export function HeatMap({
+  name,
+  numbers,
+  turned = false,
+  atScale = false,
+  ...given
+}: HeatMapProps): JSX.Element {
   const { rows, columns, data } = numbers;
   const [height, width] = turned ? [columns, rows] : [rows, columns];
   const canvas = useRef<HTMLCanvasElement>(null);
   /** Down and right, as it is drawn. */
   const [at, setAt] = useState<readonly [number, number] | undefined>(undefined);
-  const largest = data.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  const largest = given.largest ?? data.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  const norm = (): number => largest * Math.sqrt(data.reduce((sum, x) => sum + (x / largest) ** 2, 0));
   const says =
-    largest === 0
+    given.says ??
+    (largest === 0
       ? words().exactlyZero(number(data.length))
-      : words().largestIs(number(largest, 3), number(Math.hypot(...data), 3));
+      : words().largestIs(number(largest, 3), number(norm(), 3)));
   useEffect(() => paint(canvas.current!, numbers, turned, largest), [numbers, turned, isDark()]);
 
   const within = (i: number, n: number): number => Math.min(n - 1, Math.max(0, i));
@@ -47,7 +64,8 @@ export function HeatMap({ name, numbers, turned = false }: HeatMapProps): JSX.El
   const reading = (): string => {
     if (!at) return says;
     const [i, j] = turned ? [at[1], at[0]] : at;
-    return words().cell(name, i, j, number(data[i * columns + j], 6));
+    const value = data[i * columns + j];
+    return given.cell?.(i, j, value) ?? words().cell(name, i, j, number(value, 6));
   };
   const table = (): number[][] =>
     Array.from({ length: rows }, (_, i) => [...data.subarray(i * columns, (i + 1) * columns)]);
@@ -61,7 +79,10 @@ export function HeatMap({ name, numbers, turned = false }: HeatMapProps): JSX.El
         ref={canvas}
         width={width}
         height={height}
-        style={{ aspectRatio: String(Math.min(WIDEST, width / height)) }}
+        style={{
+          aspectRatio: String(Math.min(WIDEST, width / height)),
+          ...(atScale && scaled(width, height)),
+        }}
         role="img"
         tabIndex={0}
         aria-label={`${name} [${rows}, ${columns}]. ${says} ${words().heatHelp}`}
@@ -77,3 +98,8 @@ export function HeatMap({ name, numbers, turned = false }: HeatMapProps): JSX.El
     </figure>
   );
 }
+
+const scaled = (width: number, height: number): { width: string; minHeight: string } => ({
+  width: `${width * Math.max(1, Math.floor(SIDE / Math.max(width, height)))}px`,
+  minHeight: '0',
+});

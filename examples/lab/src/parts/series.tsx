@@ -12,14 +12,23 @@ export interface SeriesProps {
   readonly title: string;
   readonly steps: readonly number[];
   readonly curves: Readonly<Partial<Record<Learner, readonly (number | null)[]>>>;
+  /** What is counted along the axis; by default steps. */
+  readonly along?: string;
+  /** On a logarithmic scale, from here up. */
+  readonly logFrom?: number;
+  /** A line across. */
+  readonly mark?: { readonly at: number; readonly name: string };
+  /** What is said of it; by default the last values. */
+  readonly says?: string;
 }
 
-export function Series({ title, steps, curves }: SeriesProps): JSX.Element {
+export function Series({ title, steps, curves, logFrom, mark, ...given }: SeriesProps): JSX.Element {
+  const along = given.along ?? words().steps;
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>();
   const names = Object.keys(curves) as Learner[];
   const data: uPlot.AlignedData = [[...steps], ...names.map((name) => [...curves[name]!])];
-  const look = `${names.join()} ${isDark()} ${words().title}`;
+  const look = JSON.stringify([names, isDark(), words().title, along, logFrom, mark]);
   useEffect(() => {
     const ink = isDark() ? '#e8eaf0' : '#1b1e25';
     const grid = { stroke: isDark() ? '#363b46' : '#e3e5ea', width: 1 };
@@ -28,9 +37,10 @@ export function Series({ title, steps, curves }: SeriesProps): JSX.Element {
         width: place.current!.clientWidth,
         height: 220,
         legend: { live: true },
-        scales: { x: { time: false } },
-        axes: [{ stroke: ink, grid }, { stroke: ink, grid, size: 56 }],
-        series: [{ label: words().steps }, ...names.map((name) => ({ label: words().learners[name], ...lineOf(name), width: 2, spanGaps: true, points: { show: steps.length < 30 } }))],
+        scales: { x: { time: false }, ...(logFrom !== undefined && { y: { distr: 3, range: (_, __, most) => [logFrom, most * 2] } }) },
+        hooks: { drawAxes: mark ? [(u) => drawMark(u, mark, ink)] : [] },
+        axes: [{ stroke: ink, grid }, { stroke: ink, grid, size: 56, ...(logFrom !== undefined && { values: (_, ticks) => ticks.map((y) => (y === null ? '' : number(y, 2))) }) }],
+        series: [{ label: along }, ...names.map((name) => ({ label: words().learners[name], ...lineOf(name), value: (_: uPlot, y: number | null) => (y === null ? '--' : number(y)), width: 2, spanGaps: true, points: { show: steps.length < 30 } }))],
       },
       data,
       place.current!,
@@ -54,7 +64,7 @@ export function Series({ title, steps, curves }: SeriesProps): JSX.Element {
         <CsvButton
           name={title}
           table={() => [
-            [words().steps, ...names.map((name) => words().learners[name])],
+            [along, ...names.map((name) => words().learners[name])],
             ...steps.map((step, i) => [step, ...names.map((name) => curves[name]![i] ?? '')]),
           ]}
         />
@@ -62,8 +72,24 @@ export function Series({ title, steps, curves }: SeriesProps): JSX.Element {
       <div
         ref={place}
         role="img"
-        aria-label={`${title}. ${steps.length > 0 ? last.join(', ') : words().nothingYet}`}
+        aria-label={`${title}. ${given.says ?? (steps.length > 0 ? last.join(', ') : words().nothingYet)}`}
       />
     </figure>
   );
+}
+
+function drawMark(plot: uPlot, { at, name }: { at: number; name: string }, ink: string): void {
+  const { ctx, bbox } = plot;
+  const x = plot.valToPos(at, 'x', true);
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = ink;
+  ctx.setLineDash([2 * devicePixelRatio, 4 * devicePixelRatio]);
+  ctx.beginPath();
+  ctx.moveTo(x, bbox.top);
+  ctx.lineTo(x, bbox.top + bbox.height);
+  ctx.stroke();
+  ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.textAlign = 'left';
+  ctx.fillText(name, x + 6 * devicePixelRatio, bbox.top + 14 * devicePixelRatio);
+  ctx.restore();
 }

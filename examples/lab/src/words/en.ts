@@ -2,6 +2,8 @@
 import type { Learner, Voice } from '../../worker/tasks.ts';
 import type { NumberField, Settings } from '../settings.ts';
 import type { ViewName } from '../lab.ts';
+import { formula } from './en-formula.ts';
+import { learned } from './en-learned.ts';
 
 interface ViewWords {
   readonly name: string;
@@ -33,8 +35,15 @@ const fields: Readonly<Record<NumberField, string>> = {
   context: 'Tokens of a row',
   tokens: 'Tokens to write',
   temperature: 'Temperature',
+  otherR: 'Its rank r′',
+  otherSeed: 'Its random seed',
 };
 const views: Readonly<Record<ViewName, ViewWords>> = {
+  formula: {
+    name: 'The formula',
+    idea: 'LoRA leaves the large matrix W as it is, and learns two thin ones beside it.',
+    look: 'Drag r: B and A stay slivers beside W, and the count grows in step with r; α changes no count. Then choose GPT-3: they become too thin to draw.',
+  },
   steps: {
     name: 'The first steps',
     idea: 'B starts at zero, so the adapter changes nothing yet; and so A cannot learn until B has moved.',
@@ -44,6 +53,11 @@ const views: Readonly<Record<ViewName, ViewWords>> = {
     name: 'Training',
     idea: 'LoRA learns a new text with few numbers; the base stays as it is.',
     look: 'Three models read the same batches. Watch whose loss falls, at what cost, and which of them forgets the old text.',
+  },
+  learned: {
+    name: 'What was learned',
+    idea: 'What LoRA learned is ΔW = (α/r) B A: as large as W, and made of only r directions.',
+    look: 'Find the cliff: after the r-th singular value ΔW has nothing left, while the change of all weights goes on. Then ask whether another seed finds the same directions.',
   },
   merged: {
     name: 'Merged or not',
@@ -156,6 +170,9 @@ export const en = {
   stepOf: (step: string) => `${step} steps made`,
   nothingYet: 'Nothing is learned yet.',
   trainFirst: 'Train 20 steps now',
+
+  formula,
+  learned,
 
   merge: 'Merge',
   merging: 'Merging',

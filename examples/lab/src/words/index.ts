@@ -26,5 +26,8 @@ export const number = (x: number, digits = 4): string =>
       : x === 0
         ? '0'
         : x.toExponential(digits - 2);
-export const bytes = (n: number): string =>
-  n >= 1e6 ? `${number(n / 1e6, 3)} MB` : n >= 1e3 ? `${number(n / 1e3, 3)} kB` : `${n} B`;
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'] as const;
+export function bytes(n: number): string {
+  const power = n < 1000 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(n) / 3));
+  return `${number(n / 1000 ** power, 3)} ${UNITS[power]}`;
+}

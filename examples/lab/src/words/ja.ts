@@ -1,5 +1,7 @@
 /** The page in Japanese. */
 import type { Words } from './en.ts';
+import { formula } from './ja-formula.ts';
+import { learned } from './ja-learned.ts';
 
 const learners = { lora: 'LoRA', full: '全パラメータ', base: '凍結したベース' };
 
@@ -12,6 +14,11 @@ export const ja: Words = {
   toContent: '本文へ移動',
   viewsLabel: 'ビュー',
   views: {
+    formula: {
+      name: '式',
+      idea: 'LoRA は大きな行列 W をそのまま残し、その横で細い行列を 2 つ学習します。',
+      look: 'r を動かしてください。B と A は W の横では細いままで、学習する数は r に比例して増えます。α は数を変えません。次に GPT-3 を選ぶと、細すぎて描けなくなります。',
+    },
     steps: {
       name: '最初の数ステップ',
       idea: 'B はゼロから始まるので、アダプタはまだ何も変えません。そして B が動くまで、A は学べません。',
@@ -21,6 +28,11 @@ export const ja: Words = {
       name: '学習',
       idea: 'LoRA はわずかな数で新しい文章を学び、ベースはそのまま残ります。',
       look: '3 つのモデルが同じバッチを読みます。どの損失が、どれだけのコストで下がり、どれが元の文章を忘れるかを見てください。',
+    },
+    learned: {
+      name: '学んだもの',
+      idea: 'LoRA が学んだのは ΔW = (α/r) B A です。W と同じ大きさですが、わずか r 個の方向でできています。',
+      look: '崖を探してください。r 番目の特異値より先には ΔW に何も残っていませんが、全パラメータの変化はその先も続きます。次に、別の乱数の種でも同じ方向が見つかるかを調べてください。',
     },
     merged: {
       name: 'マージの前と後',
@@ -76,6 +88,8 @@ export const ja: Words = {
     context: '1 行のトークン数',
     tokens: '書くトークン数',
     temperature: '温度',
+    otherR: 'そのランク r′',
+    otherSeed: 'その乱数の種',
   },
   invalid: (least, most, whole) => `${least} から ${most} までの${whole ? '整数' : '数'}。`,
   targets: 'アダプタを付ける行列',
@@ -136,6 +150,9 @@ export const ja: Words = {
   stepOf: (step) => `${step} ステップ済み`,
   nothingYet: 'まだ何も学習していません。',
   trainFirst: '今すぐ 20 ステップ学習する',
+
+  formula,
+  learned,
 
   merge: 'マージ',
   merging: 'マージ',
