@@ -43,8 +43,11 @@ export function useLab(): Lab {
   const said = async (text: string | RegExp): Promise<void> => {
     const alert = current().locator('.trouble p');
     const line = current().getByRole('status').filter({ hasText: text });
-    await line.or(alert).first().waitFor({ timeout: 120_000 });
-    if (!(await line.isVisible())) throw new Error(`the page says: ${await alert.textContent()}`);
+    const failed = alert.waitFor({ timeout: 0 }).then(async () => {
+      throw new Error(`the page says: ${await alert.textContent()}`);
+    });
+    failed.catch(() => undefined); // also where the page is closed before
+    await Promise.race([line.waitFor({ timeout: 120_000 }), failed]);
   };
   const blank = async (options: BrowserContextOptions = {}): Promise<Page> => {
     await page?.context().close();
