@@ -3,9 +3,14 @@ import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { theme, type Theme } from './colours.ts';
 import { canKeep } from './kept.ts';
-import { activity, hrefOf, open, opened, progress, status, trouble, view, type ViewName } from './lab.ts';
+import {
+  activity, hrefOf, isLost, notKept, open, opened, progress, reopen, report, status, trouble, view, type ViewName,
+} from './lab.ts'; // prettier-ignore
 import { Ask } from './parts/ask.tsx';
 import { TextChoice } from './parts/text-choice.tsx';
+import { leave, resume } from './run.ts';
+import { lookAtShelf } from './shelf.ts';
+import { Adapters } from './views/adapters.tsx';
 import { FirstSteps } from './views/first-steps.tsx';
 import { Merged } from './views/merged.tsx';
 import { Training } from './views/training.tsx';
@@ -15,11 +20,22 @@ const VIEWS: Readonly<Record<ViewName, () => JSX.Element>> = {
   steps: FirstSteps,
   training: Training,
   merged: Merged,
+  adapters: Adapters,
 };
+
+/** All that the page has in the beginning: the model and the text, and what this browser keeps. */
+async function start(load: () => Promise<void>): Promise<void> {
+  await load();
+  if (opened.value) await Promise.all([lookAtShelf(), resume()]).catch(report);
+}
+async function startAnew(device: 'wasm' | 'webgpu'): Promise<void> {
+  leave();
+  await start(async () => reopen(device));
+}
 
 export function App(): JSX.Element {
   const [isKeeping] = useState(canKeep);
-  useEffect(() => void open(), []);
+  useEffect(() => void start(open), []);
   useEffect(() => {
     document.documentElement.lang = language.value;
     document.title = `${words().views[view.value].name} · ${words().title}`;
@@ -74,13 +90,26 @@ export function App(): JSX.Element {
           ? words().model(number(model.parameters), bytes(model.bytes), model.device)
           : words().notLoaded}
         {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
-        {!isKeeping && ` ${words().notKept}`}
+        {(!isKeeping || notKept.value?.notKept === 'refused') && ` ${words().notKept}`}
+        {notKept.value?.notKept === 'refused' && ` (${notKept.value.reason})`}
+        {notKept.value?.notKept === 'otherTab' && ` ${words().otherTab}`}
       </p>
+      {isLost.value && (
+        <div class="trouble" role="alert">
+          <p>{words().lost}</p>
+          <button type="button" onClick={() => void startAnew('wasm')}>
+            {words().onWasm}
+          </button>{' '}
+          <button type="button" onClick={() => void startAnew('webgpu')}>
+            {words().onGpu}
+          </button>
+        </div>
+      )}
       {trouble.value && (
         <div class="trouble" role="alert">
           <p>{trouble.value}</p>
           {!model && (
-            <button type="button" onClick={() => void open()}>
+            <button type="button" onClick={() => void start(open)}>
               {words().tryAgain}
             </button>
           )}

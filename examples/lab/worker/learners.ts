@@ -1,11 +1,12 @@
 /** Those who learn side by side from the same batches: LoRA, all of the model, and the base that does not. */
 import {
-  adamW, BaxError, castModule, compressAdapter, createAdapter, key, LoraModel, noGrad, perplexity, planLora, randomWindows, scope,
-  sumAdapters, train, type Adapter, type Gpt2, type Optimizer, type TextBatch,
+  adamW, BaxError, castModule, compressAdapter, createAdapter, key, LoraModel, noGrad, perplexity, planLora, randomWindows, readAdapter,
+  scope, sumAdapters, train, type Adapter, type Gpt2, type Optimizer, type TextBatch,
 } from 'bax'; // prettier-ignore
 import type { Handlers } from '../../app/calls.ts';
+import { keepRun, keptRun } from './keeping.ts';
 import { chosenText, model } from './model.ts';
-import type { Begin, Begun, Evaluation, Learner, Tasks, Voice } from './tasks.ts';
+import type { Begin, Begun, Evaluation, Learner, NotKept, Step, Tasks, Voice } from './tasks.ts';
 import { inTurns } from './turns.ts';
 
 /** The name of the adapter that learns. */
@@ -16,12 +17,17 @@ const WINDOWS = 8;
 interface Trained {
   readonly model: Gpt2;
   optimizer: Optimizer;
+  /** Steps of the run before this optimiser's first. */
+  before: number;
 }
+const stepsOf = ({ before, optimizer }: Trained): number => before + optimizer.stepCount;
 interface Learners {
   begin: Begin;
   readonly lora: LoraModel<Gpt2>;
   readonly trained: { lora: Trained; full?: Trained };
   steps: number;
+  /** What was told of it. */
+  readonly told: { readonly steps: Step[]; readonly evaluations: Evaluation[] };
 }
 let learners: Learners | undefined;
 
@@ -38,29 +44,25 @@ export function modelOf(voice: Exclude<Voice, 'merged'>): Gpt2 {
   return found.model;
 }
 
-export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
+export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'resume'> = {
   async begin(begin) {
-    const { base } = model();
-    const adapter = await fresh(begin, begin.seed);
-    const lora = new LoraModel(base);
-    lora.add(LEARNING, adapter);
-    lora.activate(LEARNING);
-    forget();
-    const full = begin.full ? wholly(base) : undefined;
-    learners = {
-      begin,
-      lora,
-      trained: {
-        lora: { model: lora.model, optimizer: adamW(lora.parameters(), { weightDecay: 0 }) },
-        ...(full && { full }),
-      },
-      steps: 0,
-    };
+    start(begin, await fresh(begin, begin.seed));
     return counts();
   },
 
+  async resume() {
+    const found = await keptRun().catch(() => undefined); // where nothing can be kept, nothing is
+    if (!found || found.run.text !== chosenText().crc) return undefined;
+    const { steps, evaluations } = found.run;
+    const begin = { ...found.run.begin, full: false };
+    const read = await readAdapter(model().base, found.folder).catch(() => undefined);
+    if (!read) return undefined; // of another base: the page is newer
+    start(begin, read.adapter, { steps: [...steps], evaluations: [...evaluations] });
+    return { begin, begun: counts(), steps, evaluations };
+  },
+
   async learn({ steps, rates, evaluateEvery }, tell, signal) {
-    const { begin, trained, steps: startStep } = current();
+    const { begin, trained, steps: already } = current();
     const { train: tokens } = chosenText();
     const { batch, context } = begin;
     const windows = (step: number): TextBatch =>
@@ -68,52 +70,100 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
     const losses: Partial<Record<Learner, number>> = {};
     const took: Partial<Record<Learner, number>> = {};
     const names = (['lora', 'full'] as const).filter((name) => trained[name]);
-    if (startStep === 0) tell(await evaluated(names));
+    const { told } = current();
+    const evaluate = async (): Promise<void> => {
+      const evaluation = await evaluated(names);
+      told.evaluations.push(evaluation);
+      tell(evaluation);
+    };
+    const keep = async (): Promise<void> => {
+      const trouble = await kept();
+      if (trouble) tell(trouble);
+    };
+    if (already === 0) await evaluate();
 
+    /** Aborted between two steps alone, so that nobody is a step ahead. */
+    const pause = new AbortController();
+    if (signal.aborted) pause.abort();
     /** When all have made theirs. */
     const made = async (step: number): Promise<void> => {
       losses.base = await lossOf(model().base, windows(step));
       current().steps = step + 1;
-      tell({ step, loss: { ...losses }, took: { ...took } });
-      if ((step + 1) % evaluateEvery === 0) tell(await evaluated(names));
+      const report = { step, loss: { ...losses }, took: { ...took } };
+      told.steps.push(report);
+      tell(report);
+      if ((step + 1) % evaluateEvery === 0) {
+        await evaluate();
+        if (step + 1 < already + steps) await keep();
+      }
+      if (signal.aborted) pause.abort();
     };
     await inTurns(names, async (name, turn) => {
-      const { model: learner, optimizer } = trained[name]!;
+      const { model: learner, optimizer, before } = trained[name]!;
       await turn.mine();
+      if (stepsOf(trained[name]!) > already) await turn.next(); // made its step when another's failed
       let began = performance.now();
-      await train({
-        batches: windows,
+      const run = train({
+        batches: (step) => windows(before + step),
         loss: ({ ids, targets }, { key: random }) => learner.loss(ids, targets, { key: random }),
         optimizer,
         schedule: () => rates[name],
         clip: 1,
-        steps: startStep + steps,
-        startStep,
+        steps: already + steps - before,
+        startStep: optimizer.stepCount,
         replay: true,
-        signal,
+        signal: pause.signal,
         async onStep({ step, loss }) {
           losses[name] = loss;
           took[name] = (performance.now() - began) / 1000;
-          if (name === names.at(-1)) await made(step);
+          if (name === names.at(-1)) await made(before + step);
           await turn.next();
           began = performance.now();
         },
       });
+      await run.finally(() => pause.abort()); // when one cannot go on, nobody does
     });
+    await keep();
     return { steps: current().steps };
   },
 
   async rerank({ r }) {
-    const { lora, begin, trained } = current();
+    const { lora, begin, trained, steps } = current();
     const old = lora.adapter(LEARNING);
     const next = r < begin.r ? (await compressAdapter(old, r)).adapter : await widened(old, begin, r);
     lora.swap(LEARNING, next).dispose('when its rank was changed');
     trained.lora.optimizer.dispose();
     trained.lora.optimizer = adamW(lora.parameters(), { weightDecay: 0 });
+    trained.lora.before = steps;
     current().begin = { ...begin, r };
     return counts();
   },
 };
+
+/** Puts the learners where `told` ends: LoRA with this adapter, and a copy of the base if that learns, too. */
+function start(
+  begin: Begin,
+  adapter: Adapter,
+  told: Learners['told'] = { steps: [], evaluations: [] },
+): void {
+  const { base } = model();
+  const lora = new LoraModel(base);
+  lora.add(LEARNING, adapter);
+  lora.activate(LEARNING);
+  forget();
+  const steps = told.steps.length;
+  const optimizer = adamW(lora.parameters(), { weightDecay: 0 });
+  const full = begin.full ? wholly(base) : undefined;
+  const trained = { lora: { model: lora.model, optimizer, before: steps }, ...(full && { full }) };
+  learners = { begin, lora, trained, steps, told };
+}
+
+/** Keeps the run in this browser, if it has learned something. */
+async function kept(): Promise<NotKept | undefined> {
+  const { begin, lora, steps, told } = current();
+  if (steps === 0) return undefined;
+  return keepRun(lora, { version: 1, text: chosenText().crc, begin, ...told });
+}
 
 const fresh = async ({ targets, r, alpha }: Begin, seed: number): Promise<Adapter> =>
   createAdapter(planLora(model().base, { targets, r, alpha }), { key: key(seed) });
@@ -131,7 +181,7 @@ async function widened(old: Adapter, begin: Begin, r: number): Promise<Adapter> 
 function wholly(base: Gpt2): Trained {
   const copy = castModule(base, 'f32');
   for (const parameter of copy.parameters()) parameter.requiresGrad = true;
-  return { model: copy, optimizer: adamW(copy.namedParameters(), { weightDecay: 0 }) };
+  return { model: copy, optimizer: adamW(copy.namedParameters(), { weightDecay: 0 }), before: 0 };
 }
 
 /** Frees what learned before. */

@@ -2,12 +2,13 @@
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Learner } from '../../worker/tasks.ts';
-import { activity, begun, isBusy, opened, settings, text } from '../lab.ts';
+import { begun, halt, isBusy, opened, settings, text } from '../lab.ts';
 import { AdapterFields } from '../parts/adapter-fields.tsx';
+import { KeepLearned } from '../parts/adapters/keep-learned.tsx';
 import { NumberField } from '../parts/number-field.tsx';
 import { Series } from '../parts/series.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
-import { begin, evaluations, learn, rerank, steps } from '../run.ts';
+import { begin, evaluations, isResumed, learn, rank, rerank, steps } from '../run.ts';
 import { bytes, number, words } from '../words/index.ts';
 
 const LEARNERS = ['lora', 'full', 'base'] as const;
@@ -18,22 +19,19 @@ const mean = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0) 
 export function Training(): JSX.Element {
   const [count, setCount] = useState(60);
   const [full, setFull] = useState(true);
-  const [began, setBegan] = useState<number | undefined>(undefined);
   const { r, batch, context } = settings.value;
   const run = steps.value;
   const isTraining = isBusy.value;
   const go = async (n: number): Promise<void> => {
-    if (!begun.value) {
-      if (!(await begin(full))) return;
-      setBegan(settings.value.r);
-    }
-    await learn(n);
-  };
-  const anew = async (): Promise<void> => {
-    if (await begin(full)) setBegan(settings.value.r);
+    if (begun.value || (await begin(full))) await learn(n);
   };
   const curve = (learner: Learner): (number | null)[] => run.map(({ loss }) => loss[learner] ?? null);
-  const shown = LEARNERS.filter((name) => name !== 'full' || (begun.value?.trained.full ?? 1) > 0);
+  const shown = LEARNERS.filter(
+    (name) =>
+      name !== 'full' ||
+      (begun.value?.trained.full ?? 1) > 0 ||
+      run.some(({ loss }) => loss.full !== undefined),
+  );
   const perplexities = (kind: 'new' | 'old'): Partial<Record<Learner, (number | null)[]>> =>
     Object.fromEntries(
       shown.map((name) => [
@@ -86,22 +84,23 @@ export function Training(): JSX.Element {
           <button class="main" disabled={isTraining || !text.value}>
             {begun.value ? words().goOn : words().start}
           </button>
-          <button type="button" disabled={!isTraining} onClick={() => activity.value?.stop.abort()}>
+          <button type="button" disabled={!isTraining} onClick={halt}>
             {words().pause}
           </button>
           <button type="button" disabled={isTraining || !text.value} onClick={() => void go(1)}>
             {words().oneStep}
           </button>
-          <button type="button" disabled={isTraining || !begun.value} onClick={() => void anew()}>
+          <button type="button" disabled={isTraining || !begun.value} onClick={() => void begin(full)}>
             {words().again}
           </button>
-          {begun.value && began !== undefined && began !== r && (
-            <button type="button" disabled={isTraining} onClick={() => void rerank().then(() => setBegan(r))}>
+          {rank.value !== undefined && rank.value !== r && (
+            <button type="button" disabled={isTraining} onClick={() => void rerank()}>
               {words().changeRank(String(r))}
             </button>
           )}
         </span>
       </form>
+      {isResumed.value && <p role="note">{words().resumed(number(run.length))}</p>}
       <p aria-live="off">{run.length > 0 ? words().stepOf(number(run.length)) : words().nothingYet}</p>
       <Series
         title={words().lossChart}
@@ -156,6 +155,7 @@ export function Training(): JSX.Element {
           </tbody>
         </table>
       </div>
+      <KeepLearned id="training" />
     </ViewFrame>
   );
 }

@@ -2,6 +2,7 @@
 import type { Learner, Voice } from '../../worker/tasks.ts';
 import type { NumberField, Settings } from '../settings.ts';
 import type { ViewName } from '../lab.ts';
+import { shelfEn } from './shelf-en.ts';
 
 interface ViewWords {
   readonly name: string;
@@ -50,6 +51,11 @@ const views: Readonly<Record<ViewName, ViewWords>> = {
     idea: 'W + (α/r) B A is one matrix again: the same answers, at the base’s cost.',
     look: 'Merge, and compare: the differences lie under the line that rounding draws, and the device runs the base’s own calls.',
   },
+  adapters: {
+    name: 'Many adapters',
+    idea: 'An adapter is a small change that can be added, weighed, negated and swapped; the base under it stays as it is.',
+    look: 'Train two on different texts and move their weights: one base speaks like the one, like the other, or unlike both. A batch can have a row of each.',
+  },
 };
 
 export const en = {
@@ -81,6 +87,12 @@ export const en = {
     'It computes without a GPU, which is slower and works as well. To use one, take a browser with WebGPU (Chrome, Edge, Safari 26, Firefox 141 and newer), and see that hardware acceleration is on in its settings.',
   notKept:
     'This browser keeps nothing for this page (a private window, perhaps): export what you want to keep.',
+  otherTab: 'Another tab of this page keeps its run; the run of this tab is gone when it is closed.',
+  lost: 'The GPU was lost: the computer slept, perhaps, or its driver was started anew. What was on it is gone; what this browser keeps is not.',
+  onWasm: 'Go on without the GPU',
+  onGpu: 'Try the GPU again',
+  resumed: (steps: string) =>
+    `Kept from an earlier visit: ${steps} steps. The adapter goes on from there; the optimiser’s memory of past gradients begins anew, so the first steps may be a little rough. The model of which all weights were trained is not kept.`,
 
   text: 'Text to learn',
   texts,
@@ -188,5 +200,8 @@ export const en = {
   write: 'Write',
   writing: 'Writing',
   written: 'What the model wrote',
+  askPauses: 'Asking pauses the training after its step; then it goes on.',
+
+  shelf: shelfEn,
 };
 export type Words = typeof en;
