@@ -108,7 +108,11 @@ export function App(): JSX.Element {
       {trouble.value && (
         <div class="trouble" role="alert">
           <p>{trouble.value}</p>
-          {!model && (
+          {model ? (
+            <button type="button" onClick={() => void (trouble.value = '')}>
+              {words().close}
+            </button>
+          ) : (
             <button type="button" onClick={() => void start(open)}>
               {words().tryAgain}
             </button>

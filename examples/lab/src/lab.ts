@@ -2,7 +2,8 @@
 import { computed, effect, signal } from '@preact/signals';
 import type { DeviceName } from 'bax';
 import { type Call, connect, TaskError } from '../../app/calls.ts';
-import type { Begun, NotKept, Opened, Tasks, TextRead } from '../worker/tasks.ts';
+import type { Begun, Opened, Tasks, TextRead } from '../worker/tasks.ts';
+import type { NotKept } from '../worker/tasks-shelf.ts';
 import { keep, kept } from './kept.ts';
 import { queryOf, type Settings, settingsOf } from './settings.ts';
 import { words } from './words/index.ts';

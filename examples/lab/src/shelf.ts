@@ -1,6 +1,6 @@
 /** The adapters that are kept: what the page knows of them, and what can be done with them. */
 import { computed, effect, signal } from '@preact/signals';
-import type { Made, Next, Recipe, Shelf, Together, Weights } from '../worker/tasks.ts';
+import type { Made, Recipe, Shelf, ShelfTasks, Together, Weights } from '../worker/tasks-shelf.ts';
 import { act, actInParts, call, isBusy, notKept, opened, own, report, settings, view } from './lab.ts';
 import { download } from './parts/csv-button.tsx';
 import type { Settings } from './settings.ts';
@@ -12,7 +12,12 @@ export const weights = signal<ReadonlyMap<string, number>>(new Map());
 const isThere = (name: string): boolean => shelf.value.adapters.some((kept) => kept.name === name);
 /** What is blended: no weight of 0. */
 export const blend = computed<Weights>(() =>
-  Object.fromEntries([...weights.value].filter(([name, weight]) => weight !== 0 && isThere(name))),
+  Object.fromEntries(
+    shelf.value.adapters.flatMap(({ name }) => {
+      const weight = weights.value.get(name) ?? 0;
+      return weight === 0 ? [] : [[name, weight]];
+    }),
+  ),
 );
 export const weigh = (name: string, weight: number): void =>
   void (weights.value = new Map(weights.value).set(name, weight));
@@ -110,13 +115,8 @@ export async function writeTogether(
   );
 }
 
-export interface Expected {
-  readonly vocabulary: readonly string[];
-  readonly base: Next;
-  readonly blend: Next;
-}
 /** What the blend expects after the prompt: kept up with while its view is open and nothing else goes on. */
-export const expected = signal<Expected | undefined>(undefined);
+export const expected = signal<ShelfTasks['next']['result'] | undefined>(undefined);
 const wanted = computed(() => ({
   shelf: shelf.value,
   give: { weights: blend.value, prompt: settings.value.prompt },

@@ -1,12 +1,13 @@
 /** Adapters that go home with someone, and that come from there. */
-import { BaxError, LoraModel, memoryFolder, readAdapter, saveAdapter, type Gpt2 } from 'bax';
+import { BaxError, memoryFolder, readAdapter, saveAdapter, type Gpt2, type LoraModel } from 'bax';
 import { zipSync } from 'fflate';
 import type { Handlers } from '../../app/calls.ts';
 import { ArchiveError, unzip } from './archive.ts';
 import { adapted } from './learners.ts';
 import { model } from './model.ts';
 import { keptModel, put, shown } from './shelf.ts';
-import type { Refusal, Tasks } from './tasks.ts';
+import type { Tasks } from './tasks.ts';
+import type { Refusal } from './tasks-shelf.ts';
 
 const FILES = ['adapter_config.json', 'adapter_model.safetensors'] as const;
 /** Of an adapter and its archive. The largest for this model (all of each matrix, in f32) is smaller. */

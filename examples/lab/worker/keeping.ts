@@ -8,7 +8,8 @@ import {
   removeOpfsFolder,
   saveAdapter,
 } from 'bax';
-import type { Begin, Evaluation, NotKept, Step } from './tasks.ts';
+import type { Begin, Evaluation, Step } from './tasks.ts';
+import type { NotKept } from './tasks-shelf.ts';
 
 /** The origin may be home to other pages. */
 const HOME = 'bax-lab';
@@ -37,6 +38,7 @@ export async function store(
     }
     return undefined;
   } catch (error) {
+    if (error instanceof Error && 'fault' in error) throw error; // the GPU's, which has nothing to do with keeping
     return { notKept: 'refused', reason: messageOf(error) };
   }
 }

@@ -6,7 +6,8 @@ import {
 import type { Handlers } from '../../app/calls.ts';
 import { keepRun, keptRun } from './keeping.ts';
 import { chosenText, model } from './model.ts';
-import type { Begin, Begun, Evaluation, Learner, NotKept, Step, Tasks, Voice } from './tasks.ts';
+import type { Begin, Begun, Evaluation, Learner, Step, Tasks, Voice } from './tasks.ts';
+import type { NotKept } from './tasks-shelf.ts';
 import { inTurns } from './turns.ts';
 
 /** The name of the adapter that learns. */

@@ -7,7 +7,8 @@ import type { Handlers } from '../../app/calls.ts';
 import { ADAPTERS, messageOf, store } from './keeping.ts';
 import { adapted } from './learners.ts';
 import { model } from './model.ts';
-import type { Made, NotKept, Recipe, Same, Shelf, Tasks, Weights } from './tasks.ts';
+import type { Tasks } from './tasks.ts';
+import type { Made, NotKept, Recipe, Same, Shelf, Weights } from './tasks-shelf.ts';
 
 let kept: LoraModel<Gpt2> | undefined;
 const broken = new Map<string, string>();

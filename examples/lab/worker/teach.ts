@@ -13,7 +13,8 @@ import {
 import type { Handlers } from '../../app/calls.ts';
 import { model, textOf, type Text } from './model.ts';
 import { put, shown } from './shelf.ts';
-import type { Lesson, Tasks } from './tasks.ts';
+import type { Tasks } from './tasks.ts';
+import type { Lesson } from './tasks-shelf.ts';
 
 const NAME = 'pupil';
 /** Steps from one keeping to the next. */

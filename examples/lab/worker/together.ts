@@ -3,15 +3,17 @@ import { BaxError, noGrad, sampleToken, scope, softmax, tensor, type Gpt2, type 
 import type { Handlers } from '../../app/calls.ts';
 import { model } from './model.ts';
 import { blended, keptModel } from './shelf.ts';
-import type { Next, Tasks, Together } from './tasks.ts';
+import type { Tasks } from './tasks.ts';
+import type { Next, Together } from './tasks-shelf.ts';
 
 type Rows = readonly (string | null)[];
+let vocabulary: readonly string[] | undefined;
 
 export const writingTogether: Pick<Handlers<Tasks>, 'next' | 'together'> = {
   async next({ weights, prompt }) {
     const { base, tokenizer } = model();
     const ids = encoded(prompt);
-    const vocabulary = Array.from({ length: base.config.vocab_size }, (_, id) => tokenizer.decode([id]));
+    vocabulary ??= Array.from({ length: base.config.vocab_size }, (_, id) => tokenizer.decode([id]));
     return { vocabulary, base: await nextOf(base, ids), blend: await nextOf(blended(weights), ids) };
   },
 

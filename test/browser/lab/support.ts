@@ -8,8 +8,12 @@ export interface Lab {
   /** Of the page that is open. */
   readonly page: Page;
   readonly url: string;
-  /** Opens a page of its own: `?device=wasm#/training?r=4`. Ends when model and text are there. */
-  open(address?: string, options?: BrowserContextOptions): Promise<Page>;
+  /** Opens a page of its own: `?device=wasm#/training?r=4`, after `prepare`. Ends when model and text are there. */
+  open(
+    address?: string,
+    options?: BrowserContextOptions,
+    prepare?: (page: Page) => Promise<void>,
+  ): Promise<Page>;
   /** Waits for what the status line says at the end of a task. */
   said(text: string | RegExp): Promise<void>;
   button(name: string | RegExp): Locator;
@@ -46,11 +50,12 @@ export function useLab(): Lab {
     get url() {
       return app.url;
     },
-    async open(address = '?device=wasm', options = {}) {
+    async open(address = '?device=wasm', options = {}, prepare = async () => undefined) {
       await page?.context().close();
       page = await (await browser.newContext({ locale: 'en-GB', ...options })).newPage();
       page.on('pageerror', (error) => trouble.push(String(error)));
       page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
+      await prepare(page);
       await page.goto(app.url + address);
       await page.locator('#text-read').filter({ hasText: /\d/ }).waitFor({ timeout: 60_000 });
       return page;
@@ -60,13 +65,26 @@ export function useLab(): Lab {
   };
 }
 
-/** The numbers behind a picture, as its CSV has them. */
-export async function tableOf(page: Page, name: string): Promise<string[][]> {
-  const [download] = await Promise.all([
-    page.waitForEvent('download'),
-    page.getByRole('button', { name: `Numbers as CSV: ${name}`, exact: true }).click(),
-  ]);
+/** Runs `script` in the page's worker before all else: what a browser that lacks something would be like. */
+export const inWorker =
+  (script: string) =>
+  async (page: Page): Promise<void> => {
+    await page.route(/\/assets\/worker-[^/]*\.js$/, async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, body: script + (await answer.text()) });
+    });
+  };
+
+/** What a click gives to take home. */
+export async function downloadOf(page: Page, button: Locator): Promise<Buffer> {
+  const [download] = await Promise.all([page.waitForEvent('download'), button.click()]);
   const chunks: Buffer[] = [];
   for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString().split('\r\n').map((line) => line.split(','));
+  return Buffer.concat(chunks);
+}
+
+/** The numbers behind a picture, as its CSV has them. */
+export async function tableOf(page: Page, name: string): Promise<string[][]> {
+  const button = page.getByRole('button', { name: `Numbers as CSV: ${name}`, exact: true });
+  return (await downloadOf(page, button)).toString().split('\r\n').map((line) => line.split(','));
 } // prettier-ignore

@@ -1,5 +1,5 @@
 /** A number that is chosen: what is not valid is said, and not taken. */
-import { useState } from 'preact/hooks';
+import { useId, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { choose, settings } from '../lab.ts';
 import { LIMITS, type NumberField as Field, numberOf } from '../settings.ts';
@@ -14,7 +14,7 @@ export function NumberField({
 }): JSX.Element {
   const [wrong, setWrong] = useState(false);
   const { least, most, whole } = LIMITS[field];
-  const id = `field-${field}`;
+  const id = useId(); // views that are not shown have fields of that name, too
   return (
     <span class="field">
       <label for={id}>{words().fields[field]}</label>

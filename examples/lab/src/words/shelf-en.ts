@@ -1,5 +1,5 @@
 /** Of adapters that are kept, in English. */
-import type { Refusal } from '../../worker/tasks.ts';
+import type { Refusal } from '../../worker/tasks-shelf.ts';
 
 const whatToDo =
   'Choose the .zip that this page exported, or the two files that PEFT’s save_pretrained wrote: adapter_config.json and adapter_model.safetensors. Nothing was changed.';
@@ -54,7 +54,7 @@ export const shelfEn = {
   negateOf: (name: string) => `Negated copy of ${name}`,
   rankOf: (name: string) => `Rank of a smaller copy of ${name}`,
   smaller: 'Copy of rank',
-  smallerOf: (name: string) => `Smaller copy of ${name}`,
+  smallerOf: (name: string, rank: string) => `Copy of rank ${rank} of ${name}`,
   remove: 'Delete',
   removeOf: (name: string) => `Delete ${name}`,
   removing: 'Deleting',

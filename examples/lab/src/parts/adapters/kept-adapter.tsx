@@ -1,7 +1,7 @@
 /** One kept adapter: how much of it speaks, and what can be made of it. */
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Kept, Made, Recipe } from '../../../worker/tasks.ts';
+import type { Kept, Made, Recipe } from '../../../worker/tasks-shelf.ts';
 import { isBusy } from '../../lab.ts';
 import { exportZip, freeName, make, only, remove, weigh, weights } from '../../shelf.ts';
 import { bytes, number, words } from '../../words/index.ts';
@@ -62,7 +62,7 @@ export function KeptAdapter({
         <span class="row">
           <button
             type="button"
-            aria-label={say.smallerOf(name)}
+            aria-label={say.smallerOf(name, number(rank))}
             disabled={busy}
             onClick={() => void derive(`${name}-r${rank}`, { smaller: name, r: rank })}
           >

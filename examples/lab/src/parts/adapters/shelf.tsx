@@ -1,7 +1,7 @@
 /** All kept adapters, and their blend. */
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Made, Recipe } from '../../../worker/tasks.ts';
+import type { Made, Recipe } from '../../../worker/tasks-shelf.ts';
 import { isBusy } from '../../lab.ts';
 import { blend, freeName, make, nameTrouble, only, remove, shelf } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
@@ -10,8 +10,11 @@ import { KeptAdapter } from './kept-adapter.tsx';
 import { NameField } from './name-field.tsx';
 
 /** W + 0.5 ΔW(poet) − ΔW(pirate). */
-export const blendText = (): string =>
-  ['W', ...Object.entries(blend.value).map(([name, w]) => `${w < 0 ? '−' : '+'} ${number(Math.abs(w))} ΔW(${name})`)].join(' '); // prettier-ignore
+const blendText = (): string =>
+  Object.entries(blend.value).reduce((sum, [name, weight]) => {
+    const times = Math.abs(weight) === 1 ? '' : `${number(Math.abs(weight))} `;
+    return `${sum} ${weight < 0 ? '−' : '+'} ${times}ΔW(${name})`;
+  }, 'W');
 
 export function KeptAdapters(): JSX.Element {
   const [last, setLast] = useState<{ name: string; of: Recipe; made: Made } | undefined>(undefined);
