@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { BackendSeconds } from './test/support/backend-seconds.ts';
@@ -14,7 +15,7 @@ Object.assign(process.env, driver.env, { BAX_GPU: driver.kind });
 const conditions = ['source'];
 
 /** They take a minute or more: begun first, so that no worker is left alone with one at the end. */
-const LONG = ['browser/webgpu', 'examples/main-job', 'backend/conformance', 'packages/packages', 'examples/finetune', 'laws/lora/laws'].map((name) => `test/${name}.test.ts`); // prettier-ignore
+const LONG = ['browser/webgpu', 'examples/main-job', 'backend/conformance', 'packages/packages', 'examples/finetune', 'laws/lora/laws', 'examples/learn'].map((name) => `test/${name}.test.ts`); // prettier-ignore
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const place = ({ moduleId }: TestSpecification): number =>
@@ -32,7 +33,7 @@ export default defineConfig({
     setupFiles: ['test/support/close-backends.ts'],
     pool: 'forks',
     isolate: false,
-    maxWorkers: 2,
+    maxWorkers: Math.min(4, Math.max(2, availableParallelism() - 1)), // a worker may take 1.5 GB
     sequence: { sequencer: LongestFirst },
     reporters: ['default', new BackendSeconds()],
     testTimeout: 60_000,

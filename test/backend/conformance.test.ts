@@ -9,5 +9,7 @@ onEveryBackend((on) => {
     for (const what of leftOut(on.backend)) console.log(`${on.backend.name}: not checked: ${what}`);
   });
 
-  it.each(conformance)('$name', async ({ run }) => run(on.backend, lawRuns));
+  it.each(conformance)('$name', async ({ run }) =>
+    run(on.backend, { ...lawRuns, runs: lawRuns.runs * on.share }),
+  );
 });

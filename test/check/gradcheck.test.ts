@@ -1,6 +1,6 @@
 import { CheckError, gradcheck, KinkError, UNIT_ROUNDOFF, gamma } from '@bax/check';
 import {
-  abs, apply, defineOp, detach, dropout, exp, key, layerNorm, linear, maximum, mul, type Op, randn, relu, setBackend, softmax, sum, tanh, type Tensor, tensor, zeros,
+  abs, apply, defineOp, detach, dropout, exp, expand, key, layerNorm, linear, maximum, mul, type Op, randn, relu, setBackend, softmax, sum, tanh, type Tensor, tensor, zeros,
 } from '@bax/core'; // prettier-ignore
 import { cpu } from '@bax/cpu';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -19,6 +19,20 @@ const wrong = (spoil: (g: Tensor) => Tensor): Op<object> =>
   });
 const at = (n: number, value: (i: number) => number): Tensor =>
   tensor(Float64Array.from({ length: n }, (_, i) => value(i)));
+
+describe('a function that jumps by more than it rounds: what it centres is constant, and divided by √ε', () => {
+  const normed = (x: Tensor): Tensor => layerNorm(expand(x, [6, 5]), f64([5], 2), f64([5], 3), 1e-9);
+  test('passes with its own gradient', async () => {
+    for (let seed = 0; seed < 30; seed++) {
+      const x = f64([6, 1], seed);
+      await gradcheck(() => normed(x), { x }, { seed });
+    }
+  });
+  test('is found out if its gradient is wrong', async () => {
+    const x = f64([6, 1]);
+    await expect(gradcheck(() => normed(x).add(mul(x.detach(), 1e-3)), { x })).rejects.toThrow(CheckError);
+  });
+});
 
 describe('finds', () => {
   const mutants: Record<string, (g: Tensor) => Tensor> = {

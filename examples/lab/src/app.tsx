@@ -41,6 +41,7 @@ export function App(): JSX.Element {
     document.title = `${words().views[view.value].name} · ${words().title}`;
   }, [language.value, view.value]);
   const model = opened.value;
+  const View = VIEWS[view.value];
   return (
     <>
       <a
@@ -58,7 +59,7 @@ export function App(): JSX.Element {
           <h1>{words().title}</h1>
           <p>{words().subtitle}</p>
         </div>
-        <form class="row" aria-label={`${words().language}, ${words().theme}`}>
+        <form class="row">
           <label for="language">{words().language}</label>
           <select
             id="language"
@@ -84,16 +85,16 @@ export function App(): JSX.Element {
             ))}
           </select>
         </form>
+        <p class="quiet" id="model">
+          {model
+            ? words().model(number(model.parameters), bytes(model.bytes), model.device)
+            : words().notLoaded}
+          {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
+          {(!isKeeping || notKept.value?.notKept === 'refused') && ` ${words().notKept}`}
+          {notKept.value?.notKept === 'refused' && ` (${notKept.value.reason})`}
+          {notKept.value?.notKept === 'otherTab' && ` ${words().otherTab}`}
+        </p>
       </header>
-      <p class="quiet" id="model">
-        {model
-          ? words().model(number(model.parameters), bytes(model.bytes), model.device)
-          : words().notLoaded}
-        {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
-        {(!isKeeping || notKept.value?.notKept === 'refused') && ` ${words().notKept}`}
-        {notKept.value?.notKept === 'refused' && ` (${notKept.value.reason})`}
-        {notKept.value?.notKept === 'otherTab' && ` ${words().otherTab}`}
-      </p>
       {isLost.value && (
         <div class="trouble" role="alert">
           <p>{words().lost}</p>
@@ -132,11 +133,7 @@ export function App(): JSX.Element {
         </ul>
       </nav>
       <main>
-        {(Object.entries(VIEWS) as [ViewName, () => JSX.Element][]).map(([name, View]) => (
-          <div key={name} hidden={view.value !== name}>
-            <View />
-          </div>
-        ))}
+        <View />
       </main>
       <Ask />
       <footer>

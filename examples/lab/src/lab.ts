@@ -132,6 +132,12 @@ export function halt(): void {
   activity.value?.stop.abort();
 }
 
+/** When nothing goes on. */
+export const idle = async (): Promise<void> =>
+  new Promise((resolve) => {
+    const stop = activity.subscribe((one) => one ?? setTimeout(() => (stop(), resolve())));
+  });
+
 /** Loads the model and then the text. */
 export async function open(device?: DeviceName): Promise<void> {
   const query = new URLSearchParams(location.search);

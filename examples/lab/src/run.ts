@@ -8,8 +8,6 @@ const EVALUATE_EVERY = 20;
 
 export const steps = signal<readonly Step[]>([]);
 export const evaluations = signal<readonly Evaluation[]>([]);
-/** Of the adapter that learns. */
-export const rank = signal<number | undefined>(undefined);
 /** Whether the run was begun in an earlier visit. */
 export const isResumed = signal(false);
 /** Counts what changed the adapter: who shows something of it looks here. */
@@ -24,7 +22,6 @@ export async function begin(full: boolean): Promise<boolean> {
   const result = await act(words().training, async () => call('begin', give));
   if (!result) return false;
   begun.value = result;
-  rank.value = r;
   isResumed.value = false;
   [steps.value, evaluations.value] = [[], []];
   version.value++;
@@ -36,7 +33,6 @@ export async function resume(): Promise<void> {
   const kept = await call('resume', undefined);
   if (!kept) return;
   begun.value = kept.begun;
-  rank.value = kept.begin.r;
   isResumed.value = true;
   [steps.value, evaluations.value] = [kept.steps, kept.evaluations];
   version.value++;
@@ -60,16 +56,13 @@ export async function learn(count: number): Promise<void> {
 
 export async function rerank(): Promise<void> {
   const result = await act(words().changingRank, async () => call('rerank', { r: settings.value.r }));
-  if (result) {
-    begun.value = result;
-    rank.value = settings.value.r;
-  }
+  if (result) begun.value = result;
   version.value++;
 }
 
 /** The text is another: what was learned of the one before is no longer trained on. */
 export function leave(): void {
-  begun.value = rank.value = undefined;
+  begun.value = undefined;
   isResumed.value = false;
   [steps.value, evaluations.value] = [[], []];
   version.value++;

@@ -13,7 +13,7 @@ import {
   type Tensor,
 } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
-import { chosenText, model } from './model.ts';
+import { chosenText, model, type Text } from './model.ts';
 import type { FirstStep, FirstSteps, Numbers, Tasks } from './tasks.ts';
 
 /** Few tokens: what matters here is seen on any batch. */
@@ -22,6 +22,7 @@ const BATCH = { batch: 2, context: 48 };
 interface Walk {
   /** All but the number of steps. */
   readonly id: string;
+  readonly text: Text;
   readonly lora: LoraModel<Gpt2>;
   readonly optimizer: Optimizer;
   readonly steps: FirstStep[];
@@ -31,7 +32,7 @@ let walk: Walk | undefined;
 export const firstSteps: Pick<Handlers<Tasks>, 'firstSteps'> = {
   async firstSteps({ steps, ...choice }) {
     const id = JSON.stringify(choice);
-    if (walk?.id !== id) walk = await begun(id, choice, walk);
+    if (walk?.id !== id || walk.text !== chosenText()) walk = await begun(id, choice, walk);
     while (walk.steps.length <= steps) walk.steps.push(await step(walk));
     const [branch] = [...walk.lora.adapter().branches.values()];
     return { scale: branch.scale, steps: walk.steps.slice(0, steps + 1) };
@@ -48,13 +49,19 @@ async function begun(
   old?.lora.detach();
   old?.optimizer.dispose();
   const make = { sgd, adamW }[optimizer];
-  return { id, lora, optimizer: make(lora.parameters(), { lr, weightDecay: 0 }), steps: [] };
+  return {
+    id,
+    text: chosenText(),
+    lora,
+    optimizer: make(lora.parameters(), { lr, weightDecay: 0 }),
+    steps: [],
+  };
 }
 
 /** The gradients where A and B stand; then the step. The batch is the same each time. */
-async function step({ lora, optimizer }: Walk): Promise<FirstStep> {
+async function step({ lora, optimizer, text }: Walk): Promise<FirstStep> {
   const [A, B] = [...lora.parameters().values()];
-  const { ids, targets } = randomWindows(chosenText().train, 0, BATCH);
+  const { ids, targets } = randomWindows(text.train, 0, BATCH);
   const loss = lora.model.loss(ids, targets);
   const value = await loss.item();
   const [dA, dB] = grad(loss, [A, B]);

@@ -18,10 +18,7 @@ const WINDOWS = 8;
 interface Trained {
   readonly model: Gpt2;
   optimizer: Optimizer;
-  /** Steps of the run before this optimiser's first. */
-  before: number;
 }
-const stepsOf = ({ before, optimizer }: Trained): number => before + optimizer.stepCount;
 interface Learners {
   begin: Begin;
   readonly lora: LoraModel<Gpt2>;
@@ -59,11 +56,11 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'res
     const read = await readAdapter(model().base, found.folder).catch(() => undefined);
     if (!read) return undefined; // of another base: the page is newer
     start(begin, read.adapter, { steps: [...steps], evaluations: [...evaluations] });
-    return { begin, begun: counts(), steps, evaluations };
+    return { begun: counts(), steps, evaluations };
   },
 
   async learn({ steps, rates, evaluateEvery }, tell, signal) {
-    const { begin, trained, steps: already } = current();
+    const { begin, trained, steps: made } = current();
     const { train: tokens } = chosenText();
     const { batch, context } = begin;
     const windows = (step: number): TextBatch =>
@@ -81,61 +78,59 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'res
       const trouble = await kept();
       if (trouble) tell(trouble);
     };
-    if (already === 0) await evaluate();
+    if (made === 0) await evaluate();
 
-    /** Aborted between two steps alone, so that nobody is a step ahead. */
-    const pause = new AbortController();
-    if (signal.aborted) pause.abort();
-    /** When all have made theirs. */
-    const made = async (step: number): Promise<void> => {
+    /** All stop after the same step, or the batches would not be the same any more. */
+    const stop = new AbortController();
+    const allMade = async (): Promise<void> => {
+      const step = current().steps++;
       losses.base = await lossOf(model().base, windows(step));
-      current().steps = step + 1;
       const report = { step, loss: { ...losses }, took: { ...took } };
       told.steps.push(report);
       tell(report);
       if ((step + 1) % evaluateEvery === 0) {
         await evaluate();
-        if (step + 1 < already + steps) await keep();
+        if (step + 1 < made + steps) await keep();
       }
-      if (signal.aborted) pause.abort();
+      if (signal.aborted) stop.abort();
     };
     await inTurns(names, async (name, turn) => {
-      const { model: learner, optimizer, before } = trained[name]!;
+      const { model: learner, optimizer } = trained[name]!;
       await turn.mine();
-      if (stepsOf(trained[name]!) > already) await turn.next(); // made its step when another's failed
       let began = performance.now();
+      const startStep = optimizer.stepCount; // another rank has begun with an optimiser of its own, and a kept run
       const run = train({
-        batches: (step) => windows(before + step),
+        batches: (step) => windows(step - startStep + made),
         loss: ({ ids, targets }, { key: random }) => learner.loss(ids, targets, { key: random }),
         optimizer,
         schedule: () => rates[name],
         clip: 1,
-        steps: already + steps - before,
-        startStep: optimizer.stepCount,
+        steps: startStep + steps,
+        startStep,
         replay: true,
-        signal: pause.signal,
-        async onStep({ step, loss }) {
+        signal: stop.signal,
+        async onStep({ loss }) {
           losses[name] = loss;
           took[name] = (performance.now() - began) / 1000;
-          if (name === names.at(-1)) await made(before + step);
+          if (name === names.at(-1)) await allMade();
           await turn.next();
           began = performance.now();
         },
       });
-      await run.finally(() => pause.abort()); // when one cannot go on, nobody does
+      await run.finally(() => stop.abort()); // when one cannot go on, nobody does
     });
+    if (!signal.aborted && steps > 1 && current().steps % evaluateEvery !== 0) await evaluate();
     await keep();
     return { steps: current().steps };
   },
 
   async rerank({ r }) {
-    const { lora, begin, trained, steps } = current();
+    const { lora, begin, trained } = current();
     const old = lora.adapter(LEARNING);
     const next = r < begin.r ? (await compressAdapter(old, r)).adapter : await widened(old, begin, r);
     lora.swap(LEARNING, next).dispose('when its rank was changed');
     trained.lora.optimizer.dispose();
     trained.lora.optimizer = adamW(lora.parameters(), { weightDecay: 0 });
-    trained.lora.before = steps;
     current().begin = { ...begin, r };
     return counts();
   },
@@ -155,7 +150,7 @@ function start(
   const steps = told.steps.length;
   const optimizer = adamW(lora.parameters(), { weightDecay: 0 });
   const full = begin.full ? wholly(base) : undefined;
-  const trained = { lora: { model: lora.model, optimizer, before: steps }, ...(full && { full }) };
+  const trained = { lora: { model: lora.model, optimizer }, ...(full && { full }) };
   learners = { begin, lora, trained, steps, told };
 }
 
@@ -182,7 +177,7 @@ async function widened(old: Adapter, begin: Begin, r: number): Promise<Adapter> 
 function wholly(base: Gpt2): Trained {
   const copy = castModule(base, 'f32');
   for (const parameter of copy.parameters()) parameter.requiresGrad = true;
-  return { model: copy, optimizer: adamW(copy.namedParameters(), { weightDecay: 0 }), before: 0 };
+  return { model: copy, optimizer: adamW(copy.namedParameters(), { weightDecay: 0 }) };
 }
 
 /** Frees what learned before. */
@@ -196,12 +191,12 @@ function forget(): void {
 }
 
 function counts(): Begun {
-  const { trained } = current();
+  const { trained, begin } = current();
   const numbers = ({ optimizer }: Trained): number => optimizer.params.reduce((n, { size }) => n + size, 0);
   const [lora, full] = [trained.lora, trained.full].map((one) => (one ? numbers(one) : 0));
   /** f32: the gradient, and AdamW's two moments. */
   const state = (n: number): number => n * 3 * 4;
-  return { trained: { lora, full }, state: { lora: state(lora), full: state(full) } };
+  return { r: begin.r, trained: { lora, full }, state: { lora: state(lora), full: state(full) } };
 }
 
 async function lossOf(reader: Gpt2, { ids, targets }: TextBatch): Promise<number> {

@@ -36,6 +36,7 @@ export interface Text {
 
 let opened: Model | undefined;
 let text: Text | undefined;
+let texts = 0;
 
 export function model(): Model {
   if (!opened) throw new BaxError('there is no model yet');
@@ -94,6 +95,7 @@ export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
   async read(choice) {
     text = await textOf(choice);
     const { characters, train, heldOut } = text;
-    return { characters, tokens: train.length + heldOut.length, heldOut: heldOut.length };
+    const tokens = train.length + heldOut.length;
+    return { version: ++texts, characters, tokens, heldOut: heldOut.length };
   },
 };

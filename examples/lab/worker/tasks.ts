@@ -37,6 +37,8 @@ export interface Opened {
   readonly places: readonly Place[];
 }
 export interface TextRead {
+  /** Counts the texts that were read. */
+  readonly version: number;
   readonly characters: number;
   readonly tokens: number;
   /** Of them, the last tenth: never trained on. */
@@ -50,7 +52,8 @@ export type Voice = Learner | 'merged';
 /** One of them, or the base with kept adapters. */
 export type Speaker = Voice | { readonly weights: Weights };
 
-export interface FirstSteps extends AdapterChoice {
+export interface FirstSteps extends Omit<AdapterChoice, 'targets'> {
+  /** The one matrix that is adapted. */
   readonly path: string;
   readonly lr: number;
   readonly optimizer: 'sgd' | 'adamW';
@@ -74,6 +77,8 @@ export interface Begin extends AdapterChoice {
   readonly full: boolean;
 }
 export interface Begun {
+  /** The adapter's rank. */
+  readonly r: number;
   /** Numbers that are trained. */
   readonly trained: { readonly lora: number; readonly full: number };
   /** Bytes of their gradients and of the optimiser's state. */
@@ -100,7 +105,6 @@ export interface Evaluation {
 
 /** A run that was kept. Its optimiser begins anew. */
 export interface Resumed {
-  readonly begin: Begin;
   readonly begun: Begun;
   readonly steps: readonly Step[];
   readonly evaluations: readonly Evaluation[];

@@ -92,6 +92,26 @@ export async function compare(s: Subject, moving: readonly number[], k: Key, h: 
   return { near: near.d, far: far.d, slope: near.slope, noise, bends: [near.bend, far.bend] };
 }
 
+/** Points that are asked how rough f is. */
+const DRAWS = 16;
+
+/**
+ * By how much f jumps where each number moves to its neighbour: its noise where what cancels inside of it is larger than
+ * what comes out. The largest of some draws.
+ */
+export async function roughness(s: Subject): Promise<number> {
+  const ulp = 2 * UNIT_ROUNDOFF[s.precision];
+  let most = 0;
+  for (let draw = 0; draw < DRAWS; draw++) {
+    const moved = s.home.map((x, i) => {
+      const signs = randomBits(foldIn(key(draw), i), x.length);
+      return x.map((value, j) => value * (1 + (signs[j]! & 1 ? ulp : -ulp)));
+    });
+    most = Math.max(most, Math.abs((await valueAt(s, moved)).value - s.value));
+  }
+  return most;
+}
+
 /** Moves the tensors back to where they were, bit for bit. */
 export const goHome = ({ tensors, home }: Subject): void => tensors.forEach((t, i) => put(t, home[i]!));
 

@@ -1,5 +1,5 @@
 import { BaxError, foldIn, isFloat, key, showShape, type Tensor } from '@bax/core';
-import { compare, type Comparison, goHome, subjectOf } from './differences.ts';
+import { compare, type Comparison, goHome, roughness, subjectOf } from './differences.ts';
 import { CheckError, KinkError } from './errors.ts';
 import { checkRunOptions, type RunOptions } from './run.ts';
 
@@ -32,8 +32,9 @@ const PATIENCE = 4;
  * bit for bit as before when it returns.
  *
  * Each direction is ±1 times the rms of a tensor, one tensor at a time and then all together; a single wrong or missing
- * element shows in each. With D1 = D(h), D2 = D(2h) and ε = 8u·max(1, |f|), the noise of f: |D1 − ⟨g, v⟩| must not exceed
- * |D2 − D1| (three times the truncation error of D1) + 2ε/h. Where D1 and D2 differ by more than a tenth there is a
+ * element shows in each. With D1 = D(h), D2 = D(2h) and ε = 8u·max(1, |f|), the noise of f (or by how much f jumps
+ * between neighbouring points, if that is more): |D1 − ⟨g, v⟩| must not exceed |D2 − D1| (three times the truncation error
+ * of D1) + 2ε/h. Where D1 and D2 differ by more than a tenth there is a
  * kink, and another direction is drawn; so it is where D1 and ⟨g, v⟩ disagree, and the one-sided differences
  * (f(x + hv) − f(x))/h and (f(x) − f(x − hv))/h are apart by more than a tenth of that, and with 2h not by twice as much.
  * In f64 this finds a gradient that is off by 1e-4; in f32 only gross errors.
@@ -66,6 +67,7 @@ export async function gradcheck(
   // With little time the direction that sees most comes first.
   if (tensors.length > 1) groups.splice(timeBudget === undefined ? tensors.length : 0, 0, together);
   let [checked, kinks, worst] = [0, 0, 0];
+  let rough: number | undefined;
   try {
     for (const { name, moving } of groups) {
       const tries = PATIENCE * directions;
@@ -74,17 +76,21 @@ export async function gradcheck(
         if (checked + smooth > 0 && performance.now() > end)
           return { checked: checked + smooth, kinks, worst };
         const direction = `${name}:${i}`;
-        const c = await compare(subject, moving, foldIn(key(seed), direction), h);
+        let c = await compare(subject, moving, foldIn(key(seed), direction), h);
         const change = Math.abs(c.far - c.near);
         const error = Math.abs(c.near - c.slope);
-        const right = error <= change + c.noise;
-        const crossed = change > 0.1 * Math.max(Math.abs(c.near), Math.abs(c.far)) + c.noise;
-        if (crossed || (!right && isKink(c, error))) {
+        const isRight = (): boolean => error <= change + c.noise;
+        const isCrossed = (): boolean => change > 0.1 * Math.max(Math.abs(c.near), Math.abs(c.far)) + c.noise;
+        if (!isRight() || isCrossed()) {
+          rough ??= await roughness(subject); // asked for late: it takes time
+          c = { ...c, noise: Math.max(c.noise, (2 * rough) / h) };
+        }
+        if (isCrossed() || (!isRight() && isKink(c, error))) {
           kinks++;
           continue;
         }
         const moved = moving.map((j) => `${names[j]} ${showShape(tensors[j]!.shape)}`).join(', ');
-        if (!right)
+        if (!isRight())
           throw new CheckError(lesson(`${moved}, by ±rms; direction '${direction}' of seed ${seed}`, c, h));
         worst = Math.max(worst, error / (change + c.noise));
         smooth++;

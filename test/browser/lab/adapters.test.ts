@@ -14,7 +14,6 @@ const weight = (page: Page, name: string): Locator => page.getByRole('slider', {
 
 async function opened(): Promise<Page> {
   const page = await lab.open(`?device=wasm#/adapters?${SETTINGS}`);
-  await lab.said('Taking a step: done.');
   return page;
 }
 async function teach(page: Page, text: string, steps: number): Promise<void> {

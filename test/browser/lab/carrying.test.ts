@@ -18,7 +18,6 @@ const [CONFIG, WEIGHTS] = ['adapter_config.json', 'adapter_model.safetensors'];
 async function opened(): Promise<Page> {
   const page = await lab.open(ADDRESS); // a browser that has nothing kept
   page.setDefaultTimeout(60_000);
-  await lab.said('Taking a step: done.');
   return page;
 }
 const item = (page: Page, name: string): Locator => page.getByRole('listitem', { name, exact: true });

@@ -8,12 +8,10 @@ export interface Lab {
   /** Of the page that is open. */
   readonly page: Page;
   readonly url: string;
-  /** Opens a page of its own: `?device=wasm#/training?r=4`, after `prepare`. Ends when model and text are there. */
-  open(
-    address?: string,
-    options?: BrowserContextOptions,
-    prepare?: (page: Page) => Promise<void>,
-  ): Promise<Page>;
+  /** A page that is empty yet. */
+  blank(options?: BrowserContextOptions): Promise<Page>;
+  /** Opens a page of its own: `?device=wasm#/training?r=4`. Ends when model and text are there. */
+  open(address?: string, options?: BrowserContextOptions): Promise<Page>;
   /** Waits for what the status line says at the end of a task. */
   said(text: string | RegExp): Promise<void>;
   button(name: string | RegExp): Locator;
@@ -41,8 +39,21 @@ export function useLab(): Lab {
     if (!page) throw new Error('no page is open');
     return page;
   };
-  const said = async (text: string | RegExp): Promise<void> =>
-    current().getByRole('status').filter({ hasText: text }).waitFor({ timeout: 60_000 });
+  /** @throws what the page calls an error, unless that is what is waited for. */
+  const said = async (text: string | RegExp): Promise<void> => {
+    const alert = current().locator('.trouble p');
+    const line = current().getByRole('status').filter({ hasText: text });
+    await line.or(alert).first().waitFor({ timeout: 120_000 });
+    if (!(await line.isVisible())) throw new Error(`the page says: ${await alert.textContent()}`);
+  };
+  const blank = async (options: BrowserContextOptions = {}): Promise<Page> => {
+    await page?.context().close();
+    page = await (await browser.newContext({ locale: 'en-GB', ...options })).newPage();
+    page.setDefaultTimeout(60_000);
+    page.on('pageerror', (error) => trouble.push(String(error)));
+    page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
+    return page;
+  };
   return {
     get page() {
       return current();
@@ -50,15 +61,12 @@ export function useLab(): Lab {
     get url() {
       return app.url;
     },
-    async open(address = '?device=wasm', options = {}, prepare = async () => undefined) {
-      await page?.context().close();
-      page = await (await browser.newContext({ locale: 'en-GB', ...options })).newPage();
-      page.on('pageerror', (error) => trouble.push(String(error)));
-      page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
-      await prepare(page);
-      await page.goto(app.url + address);
-      await page.locator('#text-read').filter({ hasText: /\d/ }).waitFor({ timeout: 60_000 });
-      return page;
+    blank,
+    async open(address = '?device=wasm', options = {}) {
+      const opened = await blank(options);
+      await opened.goto(app.url + address);
+      await opened.locator('#text-read').filter({ hasText: /\d/ }).waitFor({ timeout: 60_000 });
+      return opened;
     },
     said,
     button: (name) => current().getByRole('button', { name, exact: true }),

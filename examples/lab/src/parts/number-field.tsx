@@ -14,7 +14,7 @@ export function NumberField({
 }): JSX.Element {
   const [wrong, setWrong] = useState(false);
   const { least, most, whole } = LIMITS[field];
-  const id = useId(); // views that are not shown have fields of that name, too
+  const id = useId();
   return (
     <span class="field">
       <label for={id}>{words().fields[field]}</label>

@@ -40,7 +40,7 @@ export function TextChoice(): JSX.Element {
   };
   const found = text.value;
   return (
-    <section class="card" aria-label={words().text}>
+    <section class="card" aria-label={words().corpus}>
       <div class="row">
         <span class="field">
           <label for="text">{words().text}</label>

@@ -8,12 +8,13 @@ import { Tex } from './tex.tsx';
 
 export interface ViewFrameProps {
   readonly name: ViewName;
-  readonly formula: string;
+  /** Side by side where there is room. */
+  readonly formulas: readonly string[];
   readonly source: SourceName;
   readonly children: ComponentChildren;
 }
 
-export function ViewFrame({ name, formula, source, children }: ViewFrameProps): JSX.Element {
+export function ViewFrame({ name, formulas, source, children }: ViewFrameProps): JSX.Element {
   const { name: title, idea, look } = words().views[name];
   return (
     <section class="view" aria-labelledby={`view-${name}`}>
@@ -21,7 +22,11 @@ export function ViewFrame({ name, formula, source, children }: ViewFrameProps): 
         {title}
       </h2>
       <p class="idea">{idea}</p>
-      <Tex block>{formula}</Tex>
+      <p class="formulas">
+        {formulas.map((formula) => (
+          <Tex key={formula}>{`\\displaystyle ${formula}`}</Tex>
+        ))}
+      </p>
       <p class="look">
         <b>{words().lookFor}:</b> {look}
       </p>

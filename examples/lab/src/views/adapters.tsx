@@ -17,7 +17,7 @@ export function Adapters(): JSX.Element {
     <ViewFrame
       name="adapters"
       source="lora-model"
-      formula="W' = W + \sum_i w_i \, \tfrac{\alpha_i}{r_i} B_i A_i"
+      formulas={[String.raw`W' = W + \sum_i w_i \, \tfrac{\alpha_i}{r_i} B_i A_i`]}
     >
       <h3>{words().shelf.teachTitle}</h3>
       <Teach />

@@ -1,8 +1,9 @@
 /** Step by step: B = 0 lets ∇A sleep; when B has moved, it wakes up. */
-import { useEffect, useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { FirstStep, FirstSteps as Asked } from '../../worker/tasks.ts';
-import { act, call, isBusy, opened, settings, text } from '../lab.ts';
+import { act, call, idle, isBusy, opened, settings, text } from '../lab.ts';
 import { HeatMap } from '../parts/heat-map.tsx';
 import { NumberField } from '../parts/number-field.tsx';
 import { Tex } from '../parts/tex.tsx';
@@ -11,44 +12,51 @@ import { number, words } from '../words/index.ts';
 
 /** Learning rates that move enough to be seen, and not too far. */
 const RATES = { sgd: 1, adamW: 0.01 } as const;
+
+// What stays while another view is open.
+const path = signal('');
+const optimizer = signal<Asked['optimizer']>('sgd');
+const walk = signal<{ readonly id: string; readonly step: number; readonly seen: readonly FirstStep[] }>({
+  id: '',
+  step: 0,
+  seen: [],
+});
+/** While numbers are typed nothing is computed, in milliseconds. */
+const PATIENCE = 300;
+
 const isZero = (data: Float32Array): boolean => data.every((x) => x === 0);
 
 export function FirstSteps(): JSX.Element {
   const places = opened.value?.places ?? [];
-  const [path, setPath] = useState('');
-  const [optimizer, setOptimizer] = useState<Asked['optimizer']>('sgd');
-  const [step, setStep] = useState(0);
-  const [seen, setSeen] = useState<readonly FirstStep[]>([]);
-  const target = path || places.find((place) => place.path.endsWith('.q'))?.path;
+  const target = path.value || (places.find((place) => place.path.endsWith('.q'))?.path ?? '');
   const { r, alpha, seed } = settings.value;
+  const choice = { path: target, r, alpha, seed, optimizer: optimizer.value, lr: RATES[optimizer.value] };
+  const id = JSON.stringify([choice, text.value]);
+  const { step, seen } = walk.value;
 
   const go = async (to: number): Promise<void> => {
-    if (!target) return;
-    const result = await act(words().stepping, async () =>
-      call('firstSteps', {
-        path: target,
-        r,
-        alpha,
-        targets: [],
-        seed,
-        optimizer,
-        lr: RATES[optimizer],
-        steps: to,
-      }),
-    );
-    if (!result) return;
-    setSeen(result.steps);
-    setStep(to);
+    const result = await act(words().stepping, async () => call('firstSteps', { ...choice, steps: to }));
+    if (result) walk.value = { id, step: to, seen: result.steps };
   };
   useEffect(() => {
-    if (text.value) void go(0);
-  }, [text.value, target, r, alpha, seed, optimizer]);
-  const now = seen[step];
+    if (!text.value || walk.value.id === id) return;
+    let isLate = false;
+    const timer = setTimeout(() => void idle().then(() => (isLate ? undefined : go(0))), PATIENCE);
+    return () => {
+      isLate = true;
+      clearTimeout(timer);
+    };
+  }, [id]);
+  const now = walk.value.id === id ? seen[step] : undefined;
   return (
     <ViewFrame
       name="steps"
       source="first-steps"
-      formula="\nabla_B = \tfrac{\alpha}{r}\, G\,(A X)^{\top} \qquad \nabla_A = \tfrac{\alpha}{r}\, B^{\top} G\, X^{\top} \qquad B_0 = 0"
+      formulas={[
+        String.raw`\nabla_B = \tfrac{\alpha}{r}\, G\,(A X)^{\top}`,
+        String.raw`\nabla_A = \tfrac{\alpha}{r}\, B^{\top} G\, X^{\top}`,
+        String.raw`B_0 = 0`,
+      ]}
     >
       <form class="row" onSubmit={(event) => event.preventDefault()}>
         <span class="field">
@@ -56,8 +64,7 @@ export function FirstSteps(): JSX.Element {
           <select
             id="matrix"
             value={target}
-            disabled={isBusy.value}
-            onChange={({ currentTarget }) => setPath(currentTarget.value)}
+            onChange={({ currentTarget }) => void (path.value = currentTarget.value)}
           >
             {places.map((place) => (
               <option
@@ -67,15 +74,16 @@ export function FirstSteps(): JSX.Element {
             ))}
           </select>
         </span>
-        <NumberField field="r" disabled={isBusy.value} />
-        <NumberField field="alpha" disabled={isBusy.value} />
+        <NumberField field="r" />
+        <NumberField field="alpha" />
         <span class="field">
           <label for="optimizer">{words().optimizer}</label>
           <select
             id="optimizer"
-            value={optimizer}
-            disabled={isBusy.value}
-            onChange={({ currentTarget }) => setOptimizer(currentTarget.value as Asked['optimizer'])}
+            value={optimizer.value}
+            onChange={({ currentTarget }) =>
+              void (optimizer.value = currentTarget.value as Asked['optimizer'])
+            }
           >
             <option value="sgd">SGD, η = {RATES.sgd}</option>
             <option value="adamW">AdamW, η = {RATES.adamW}</option>

@@ -1,14 +1,14 @@
 /** The merged model beside the one with its adapter: what they answer, and what they cost. */
-import { useEffect, useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { MergedProof, Ran } from '../../worker/tasks.ts';
-import { act, call, isBusy, settings, text } from '../lab.ts';
+import { act, call, choose, isBusy, settings, text } from '../lab.ts';
 import { CsvButton } from '../parts/csv-button.tsx';
 import { Scatter } from '../parts/scatter.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
 import { begin, learn, steps, version } from '../run.ts';
 import { number, words } from '../words/index.ts';
-import { choose } from '../lab.ts';
 
 /** Tokens that are shown, and words that are written side by side. */
 const [TOP, WORDS] = [8, 40];
@@ -16,23 +16,30 @@ const same = (a: readonly Ran[], b: readonly Ran[]): boolean =>
   a.length === b.length &&
   a.every((call, i) => call.op === b[i].op && call.path === b[i].path && call.shapes === b[i].shapes);
 
+// What stays while another view is open.
+interface Seen {
+  /** Which state of the adapter it is of. */
+  readonly version: number;
+  readonly prompt: string;
+  readonly proof: MergedProof;
+}
+const seen = signal<Seen | undefined>(undefined);
+const isMerged = signal(false);
+const pair = signal<readonly [string, string] | undefined>(undefined);
+
 export function Merged(): JSX.Element {
-  const [proof, setProof] = useState<MergedProof | undefined>(undefined);
-  const [isMerged, setMerged] = useState(false);
-  const [pair, setPair] = useState<readonly [string, string] | undefined>(undefined);
   const { prompt, temperature, seed } = settings.value;
-  const forget = (): void => {
-    setProof(undefined);
-    setMerged(false);
-    setPair(undefined);
-  };
-  useEffect(forget, [version.value]); // the adapter is another
+  const isNew = seen.value?.version !== version.value || seen.value.prompt !== prompt;
+  const proof = isNew ? undefined : seen.value?.proof;
+  useEffect(() => {
+    if (isNew) [isMerged.value, pair.value] = [false, undefined];
+  }, [isNew]);
 
   const merge = async (): Promise<void> => {
     const result = await act(words().merging, async () => call('merge', { prompt }));
     if (!result) return;
-    setProof(result);
-    setMerged(true);
+    seen.value = { version: version.value, prompt, proof: result };
+    isMerged.value = true;
   };
   const write = async (): Promise<void> => {
     const written = { lora: '', merged: '' };
@@ -42,7 +49,7 @@ export function Merged(): JSX.Element {
           signal,
           on(piece) {
             written[voice] += piece;
-            setPair([written.lora, written.merged]);
+            pair.value = [written.lora, written.merged];
           },
         }); // prettier-ignore
     });
@@ -54,7 +61,10 @@ export function Merged(): JSX.Element {
     <ViewFrame
       name="merged"
       source="merge"
-      formula="W' = W + \tfrac{\alpha}{r} B A \qquad W' x = W x + \tfrac{\alpha}{r} B (A x)"
+      formulas={[
+        String.raw`W' = W + \tfrac{\alpha}{r} B A`,
+        String.raw`W' x = W x + \tfrac{\alpha}{r} B (A x)`,
+      ]}
     >
       {steps.value.length === 0 ? (
         <p>
@@ -86,23 +96,22 @@ export function Merged(): JSX.Element {
               disabled={isBusy.value}
               onInput={({ currentTarget }) => {
                 choose({ prompt: currentTarget.value });
-                forget();
               }}
             />
           </span>
           <button
             type={proof ? 'button' : 'submit'}
             class="main"
-            aria-pressed={isMerged}
+            aria-pressed={isMerged.value}
             disabled={isBusy.value}
-            onClick={() => proof && setMerged(!isMerged)}
+            onClick={() => proof && (isMerged.value = !isMerged.value)}
           >
             {words().merge}
           </button>
-          <output aria-live="polite">{isMerged ? words().mergedState : words().unmergedState}</output>
+          <output aria-live="polite">{isMerged.value ? words().mergedState : words().unmergedState}</output>
         </form>
       )}
-      {proof && <Proof proof={proof} isMerged={isMerged} prompt={prompt} />}
+      {proof && <Proof proof={proof} isMerged={isMerged.value} prompt={prompt} />}
       {proof && (
         <>
           <p>
@@ -110,14 +119,14 @@ export function Merged(): JSX.Element {
               {words().writeBoth}
             </button>
           </p>
-          {pair && (
+          {pair.value && (
             <div class="pairs">
               {(['lora', 'merged'] as const).map((voice, i) => (
                 <figure key={voice} class="written">
                   <figcaption>{words().voices[voice]}</figcaption>
                   <p>
                     {prompt}
-                    {pair[i]}
+                    {pair.value![i]}
                   </p>
                 </figure>
               ))}
@@ -151,7 +160,7 @@ function Proof({
       </p>
       <Scatter title={words().differenceChart} values={differences} bound={bound} names={vocabulary} />
       <div class="pairs">
-        <div class="scroll">
+        <div class="scroll" tabIndex={0} role="region" aria-label={words().nextToken}>
           <table>
             <caption>{words().likeliest(prompt)}</caption>
             <thead>

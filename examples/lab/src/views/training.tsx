@@ -1,5 +1,5 @@
 /** LoRA, all weights and the frozen base, on the same batches. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { Learner } from '../../worker/tasks.ts';
 import { begun, halt, isBusy, opened, settings, text } from '../lab.ts';
@@ -8,7 +8,7 @@ import { KeepLearned } from '../parts/adapters/keep-learned.tsx';
 import { NumberField } from '../parts/number-field.tsx';
 import { Series } from '../parts/series.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
-import { begin, evaluations, isResumed, learn, rank, rerank, steps } from '../run.ts';
+import { begin, evaluations, isResumed, learn, rerank, steps } from '../run.ts';
 import { bytes, number, words } from '../words/index.ts';
 
 const LEARNERS = ['lora', 'full', 'base'] as const;
@@ -16,14 +16,17 @@ const LEARNERS = ['lora', 'full', 'base'] as const;
 const RECENT = 10;
 const mean = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0) / all.length;
 
+// What stays while another view is open.
+const count = signal(60);
+const full = signal(true);
+
 export function Training(): JSX.Element {
-  const [count, setCount] = useState(60);
-  const [full, setFull] = useState(true);
   const { r, batch, context } = settings.value;
   const run = steps.value;
   const isTraining = isBusy.value;
   const go = async (n: number): Promise<void> => {
-    if (begun.value || (await begin(full))) await learn(n);
+    if (!begun.value && !(await begin(full.value))) return;
+    await learn(n);
   };
   const curve = (learner: Learner): (number | null)[] => run.map(({ loss }) => loss[learner] ?? null);
   const shown = LEARNERS.filter(
@@ -43,13 +46,16 @@ export function Training(): JSX.Element {
     <ViewFrame
       name="training"
       source="learners"
-      formula="h = W x + \tfrac{\alpha}{r} B A x \qquad \min_{A,B} \; -\tfrac{1}{T}\textstyle\sum_t \log p(x_{t+1} \mid x_{\le t})"
+      formulas={[
+        String.raw`h = W x + \tfrac{\alpha}{r} B A x`,
+        String.raw`\min_{A,B} \; -\tfrac{1}{T}\textstyle\sum_t \log p(x_{t+1} \mid x_{\le t})`,
+      ]}
     >
       <form
         class="row"
         onSubmit={(event) => {
           event.preventDefault();
-          void go(count);
+          void go(count.value);
         }}
       >
         <AdapterFields disabled={isTraining} />
@@ -60,9 +66,9 @@ export function Training(): JSX.Element {
         <label class="field">
           <input
             type="checkbox"
-            checked={full}
+            checked={full.value}
             disabled={isTraining}
-            onChange={({ currentTarget }) => setFull(currentTarget.checked)}
+            onChange={({ currentTarget }) => void (full.value = currentTarget.checked)}
           />{' '}
           {words().alsoFull}
         </label>
@@ -73,10 +79,10 @@ export function Training(): JSX.Element {
             type="number"
             min="1"
             max="100000"
-            value={count}
+            value={count.value}
             disabled={isTraining}
             onInput={({ currentTarget }) =>
-              setCount(Math.max(1, Math.floor(currentTarget.valueAsNumber || 1)))
+              void (count.value = Math.max(1, Math.floor(currentTarget.valueAsNumber || 1)))
             }
           />
         </span>
@@ -90,10 +96,10 @@ export function Training(): JSX.Element {
           <button type="button" disabled={isTraining || !text.value} onClick={() => void go(1)}>
             {words().oneStep}
           </button>
-          <button type="button" disabled={isTraining || !begun.value} onClick={() => void begin(full)}>
+          <button type="button" disabled={isTraining || !begun.value} onClick={() => void begin(full.value)}>
             {words().again}
           </button>
-          {rank.value !== undefined && rank.value !== r && (
+          {begun.value && begun.value.r !== r && (
             <button type="button" disabled={isTraining} onClick={() => void rerank()}>
               {words().changeRank(String(r))}
             </button>
@@ -120,8 +126,9 @@ export function Training(): JSX.Element {
         />
       </div>
       <p class="quiet">{words().perplexityHelp}</p>
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label={words().comparison}>
         <table>
+          <caption>{words().comparison}</caption>
           <thead>
             <tr>
               {Object.values(words().table).map((title) => (

@@ -94,6 +94,7 @@ export const en = {
   resumed: (steps: string) =>
     `Kept from an earlier visit: ${steps} steps. The adapter goes on from there; the optimiser’s memory of past gradients begins anew, so the first steps may be a little rough. The model of which all weights were trained is not kept.`,
 
+  corpus: 'What is learned',
   text: 'Text to learn',
   texts,
   ownText: 'Paste a text here, a page or more',
@@ -153,6 +154,7 @@ export const en = {
   oldChart: 'Perplexity on the old domain',
   perplexityHelp:
     'Perplexity: among how many equally likely tokens the model wavers. Lower is better. On the old domain a rise is forgetting.',
+  comparison: 'What each costs, and what comes of it',
   table: {
     model: 'Model',
     trained: 'Numbers trained',

@@ -1,5 +1,5 @@
 /** What the base and the blend expect after the prompt; the blend writes on. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { act, call, choose, isBusy, settings } from '../../lab.ts';
 import { blend, expected } from '../../shelf.ts';
@@ -9,15 +9,17 @@ import { CsvButton } from '../csv-button.tsx';
 /** Tokens that are shown. */
 const TOP = 8;
 
+/** What stays while another view is open. */
+const written = signal('');
+
 export function Expected(): JSX.Element {
-  const [written, setWritten] = useState('');
   const { prompt, tokens, temperature, seed } = settings.value;
   const say = words().shelf;
   const write = async (): Promise<void> => {
     let all = prompt;
     const give = { voice: { weights: blend.value }, prompt, tokens, temperature, seed };
     await act(words().writing, async (signal) =>
-      call('generate', give, { signal, on: (piece) => setWritten((all += piece)) }),
+      call('generate', give, { signal, on: (piece) => (written.value = all += piece) }),
     );
   };
   const next = expected.value;
@@ -88,7 +90,7 @@ export function Expected(): JSX.Element {
           </table>
         )}
         <output class="written" aria-label={words().written}>
-          {written}
+          {written.value}
         </output>
       </div>
     </>

@@ -1,12 +1,15 @@
 /** Adapters from elsewhere. What is wrong with them is said at the top of the page. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { isBusy, opened } from '../../lab.ts';
 import { importFiles } from '../../shelf.ts';
 import { words } from '../../words/index.ts';
 
+/** What stays while another view is open. */
+const last = signal<Awaited<ReturnType<typeof importFiles>>>(undefined);
+
 export function Import(): JSX.Element {
-  const [imported, setImported] = useState<Awaited<ReturnType<typeof importFiles>>>(undefined);
+  const imported = last.value;
   const say = words().shelf;
   return (
     <div class="row">
@@ -21,8 +24,8 @@ export function Import(): JSX.Element {
           onChange={({ currentTarget }) => {
             const files = [...(currentTarget.files ?? [])];
             currentTarget.value = ''; // the same files may be chosen again
-            setImported(undefined);
-            if (files.length > 0) void importFiles(files).then(setImported);
+            last.value = undefined;
+            if (files.length > 0) void importFiles(files).then((next) => (last.value = next));
           }}
         />
       </span>

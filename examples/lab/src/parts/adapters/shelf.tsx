@@ -1,5 +1,5 @@
 /** All kept adapters, and their blend. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { Made, Recipe } from '../../../worker/tasks-shelf.ts';
 import { isBusy } from '../../lab.ts';
@@ -16,20 +16,22 @@ const blendText = (): string =>
     return `${sum} ${weight < 0 ? '−' : '+'} ${times}ΔW(${name})`;
   }, 'W');
 
+// What stays while another view is open.
+const last = signal<{ name: string; of: Recipe; made: Made } | undefined>(undefined);
+const typed = signal<string | undefined>(undefined);
+
 export function KeptAdapters(): JSX.Element {
-  const [last, setLast] = useState<{ name: string; of: Recipe; made: Made } | undefined>(undefined);
-  const [typed, setTyped] = useState<string | undefined>(undefined);
   const say = words().shelf;
   const { adapters, broken } = shelf.value;
-  const name = typed ?? freeName('blend');
+  const name = typed.value ?? freeName('blend');
   const isBlend = Object.keys(blend.value).length > 0;
-  const onMade = (next: string, of: Recipe, made: Made): void => setLast({ name: next, of, made });
+  const onMade = (next: string, of: Recipe, made: Made): void => void (last.value = { name: next, of, made });
   const sum = async (): Promise<void> => {
     const of = { sum: blend.value };
     const made = await make(name, of);
     if (!made) return;
     onMade(name, of, made);
-    setTyped(undefined);
+    typed.value = undefined;
   };
   return (
     <>
@@ -67,11 +69,17 @@ export function KeptAdapters(): JSX.Element {
           <button type="button" disabled={isBusy.value || !isBlend} onClick={() => only()}>
             {say.baseAlone}
           </button>
-          <NameField id="sum" label={say.sumAs} name={name} disabled={isBusy.value} onName={setTyped} />
+          <NameField
+            id="sum"
+            label={say.sumAs}
+            name={name}
+            disabled={isBusy.value}
+            onName={(next) => (typed.value = next)}
+          />
           <button disabled={isBusy.value || !isBlend || nameTrouble(name) !== ''}>{say.sum}</button>
         </form>
       )}
-      {last && <Proof name={last.name} of={last.of} made={last.made} />}
+      {last.value && <Proof {...last.value} />}
     </>
   );
 }

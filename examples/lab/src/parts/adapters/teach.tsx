@@ -1,5 +1,5 @@
 /** Trains an adapter on a text, from its start to its name. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { isBusy, opened, own, settings } from '../../lab.ts';
 import { type Settings, TEXTS } from '../../settings.ts';
@@ -7,18 +7,22 @@ import { freeName, nameTrouble, teach, type Taught } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
 import { NameField } from './name-field.tsx';
 
+// What stays while another view is open.
+const chosen = signal<Settings['text']>('moby-dick');
+const typed = signal<string | undefined>(undefined);
+const count = signal(60);
+const last = signal<Taught | undefined>(undefined);
+
 export function Teach(): JSX.Element {
-  const [text, setText] = useState<Settings['text']>('moby-dick');
-  const [typed, setTyped] = useState<string | undefined>(undefined);
-  const [count, setCount] = useState(60);
-  const [taught, setTaught] = useState<Taught | undefined>(undefined);
+  const text = chosen.value;
+  const taught = last.value;
   const { r, alpha, targets, lr } = settings.value;
   const say = words().shelf;
-  const name = typed ?? freeName(text);
+  const name = typed.value ?? freeName(text);
   const go = async (): Promise<void> => {
-    setTaught(undefined);
-    await teach(name, text, count, setTaught);
-    setTyped(undefined);
+    last.value = undefined;
+    await teach(name, text, count.value, (news) => (last.value = news));
+    typed.value = undefined;
   };
   return (
     <form
@@ -34,7 +38,7 @@ export function Teach(): JSX.Element {
             id="teach-text"
             value={text}
             disabled={isBusy.value}
-            onChange={({ currentTarget }) => setText(currentTarget.value as Settings['text'])}
+            onChange={({ currentTarget }) => void (chosen.value = currentTarget.value as Settings['text'])}
           >
             {TEXTS.map((one) => (
               <option key={one} value={one} disabled={one === 'own' && own.value === ''}>
@@ -44,7 +48,13 @@ export function Teach(): JSX.Element {
             ))}
           </select>
         </span>
-        <NameField id="teach-name" label={say.name} name={name} disabled={isBusy.value} onName={setTyped} />
+        <NameField
+          id="teach-name"
+          label={say.name}
+          name={name}
+          disabled={isBusy.value}
+          onName={(next) => (typed.value = next)}
+        />
         <span class="field">
           <label for="teach-count">{words().steps}</label>
           <input
@@ -52,10 +62,10 @@ export function Teach(): JSX.Element {
             type="number"
             min="1"
             max="10000"
-            value={count}
+            value={count.value}
             disabled={isBusy.value}
             onInput={({ currentTarget }) =>
-              setCount(Math.max(1, Math.floor(currentTarget.valueAsNumber || 1)))
+              void (count.value = Math.max(1, Math.floor(currentTarget.valueAsNumber || 1)))
             }
           />
         </span>

@@ -1,5 +1,5 @@
 /** One batch, a row of which is written by the base and each other one by an adapter. */
-import { useState } from 'preact/hooks';
+import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { Together as Compared } from '../../../worker/tasks-shelf.ts';
 import { isBusy } from '../../lab.ts';
@@ -9,16 +9,19 @@ import { number, words } from '../../words/index.ts';
 /** Rows of a batch. */
 const MOST = 8;
 
+// What stays while another view is open.
+const names = signal<readonly (string | null)[]>([]);
+const written = signal<readonly string[]>([]);
+const found = signal<Compared | undefined>(undefined);
+
 export function Together(): JSX.Element {
-  const [names, setNames] = useState<readonly (string | null)[]>([]);
-  const [written, setWritten] = useState<readonly string[]>([]);
-  const [compared, setCompared] = useState<Compared | undefined>(undefined);
+  const compared = found.value;
   const say = words().shelf;
   const rows = [null, ...shelf.value.adapters.map(({ name }) => name)].slice(0, MOST);
   const write = async (): Promise<void> => {
-    setNames(rows);
-    setCompared(undefined);
-    setCompared(await writeTogether(rows, setWritten));
+    names.value = rows;
+    found.value = undefined;
+    found.value = await writeTogether(rows, (next) => (written.value = next));
   };
   return (
     <>
@@ -27,7 +30,7 @@ export function Together(): JSX.Element {
       <button type="button" class="main" disabled={isBusy.value} onClick={() => void write()}>
         {say.writeTogether}
       </button>
-      {written.length > 0 && (
+      {written.value.length > 0 && (
         <div class="scroll">
           <table>
             <thead>
@@ -37,10 +40,10 @@ export function Together(): JSX.Element {
               </tr>
             </thead>
             <tbody>
-              {names.map((name, i) => (
+              {names.value.map((name, i) => (
                 <tr key={name}>
                   <th scope="row">{name ?? say.base}</th>
-                  <td>{written[i]}</td>
+                  <td>{written.value[i]}</td>
                 </tr>
               ))}
             </tbody>

@@ -1,0 +1,177 @@
+/** The page around the views: for everyone, in both languages, from a link, with wrong input, without a GPU. */
+import { createRequire } from 'node:module';
+import type { AxeResults } from 'axe-core';
+import type { Request } from 'playwright-core';
+import { expect, it } from 'vitest';
+import { useLab } from './support.ts';
+
+const lab = useLab();
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+/** What a first visit may fetch, in bytes: 4.5 MB of it are the model. */
+const BUDGET = 7_000_000;
+
+/** What axe-core finds wrong, in words. */
+async function violations(): Promise<string[]> {
+  await lab.page.addScriptTag({ path: AXE });
+  const { violations: found } = await lab.page.evaluate(async () =>
+    (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
+  );
+  return found.flatMap(({ id, help, nodes }) => nodes.map((n) => `${id}: ${help}: ${n.html.slice(0, 120)}`));
+}
+/** What reaches past the right edge, if the page can be scrolled there. */
+const tooWide = async (): Promise<string[]> =>
+  lab.page.evaluate(() =>
+    document.documentElement.scrollWidth <= innerWidth
+      ? []
+      : [...document.querySelectorAll('body *')]
+          .filter((e) => !e.closest('.katex-mathml') && e.getBoundingClientRect().right > innerWidth)
+          .map((e) => e.outerHTML.slice(0, 90)),
+  );
+const views = async (): Promise<string[]> =>
+  lab.page.getByRole('navigation', { name: 'Views' }).getByRole('link').allTextContents();
+
+it.each([
+  ['light', 1200, 'en-GB'],
+  ['dark', 390, 'ja-JP'],
+] as const)('axe-core finds no violation: %s, %i pixels wide, %s', { timeout: 240_000 }, async (colorScheme, width, locale) => {
+  const page = await lab.open('?device=wasm#/training?batch=1&context=16', { colorScheme, locale, viewport: { width, height: 800 }, bypassCSP: true });
+  const start = page.getByRole('button', { name: /^(Train|学習する)$/ });
+  await page.getByLabel(/^(Steps|ステップ数)$/).fill('3');
+  await start.click();
+  await page.getByRole('status').filter({ hasText: /(Training: done|学習：完了)/ }).waitFor({ timeout: 120_000 });
+  const links = page.getByRole('navigation').getByRole('link');
+  expect(await links.count()).toBeGreaterThan(2);
+  for (const link of await links.all()) {
+    await link.click();
+    await page.waitForTimeout(500); // until it has drawn
+    expect(await violations(), (await link.textContent())!).toEqual([]);
+    expect(await tooWide(), 'it fits').toEqual([]);
+  }
+}); // prettier-ignore
+
+it('all is done by keys alone', { timeout: 120_000 }, async () => {
+  const page = await lab.open('?device=wasm#/training?batch=1&context=16');
+  /** Tabs on until that has the focus. */
+  const tabTo = async (role: 'button' | 'link' | 'spinbutton' | 'combobox', name: string): Promise<void> => {
+    const wanted = page.getByRole(role, { name, exact: true });
+    for (let i = 0; i < 80; i++) {
+      await page.keyboard.press('Tab');
+      if (await wanted.evaluate((element) => element === document.activeElement)) return;
+    }
+    throw new Error(`no Tab leads to ${name}`);
+  };
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter'); // past what is above
+  await tabTo('spinbutton', 'Steps');
+  await page.keyboard.press('ControlOrMeta+A');
+  await page.keyboard.type('2');
+  await page.keyboard.press('Enter');
+  await lab.said('Training: done.');
+  await tabTo('combobox', 'Who writes');
+  await page.keyboard.press('ArrowDown');
+  await tabTo('button', 'Write');
+  await page.keyboard.press('Enter');
+  await lab.said('Writing: done.');
+  await tabTo('link', 'Merged or not');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Merged or not' }).waitFor();
+});
+
+it('a first visit fetches no more than its budget, from its own place, and is quick when it comes again', async () => {
+  const page = await lab.blank();
+  const seen: Request[] = [];
+  page.on('requestfinished', (request) => void seen.push(request));
+  await page.goto(`${lab.url}?device=wasm`);
+  await page.getByText('Step 0', { exact: true }).waitFor();
+  const all = await Promise.all(seen.map(async (request) => (await request.sizes()).responseBodySize));
+  expect(all.reduce((a, b) => a + b, 0)).toBeLessThan(BUDGET);
+  for (const request of seen) expect(request.url().startsWith(lab.url)).toBe(true);
+  seen.splice(0);
+  await page.reload();
+  await page.getByText('Step 0', { exact: true }).waitFor();
+  expect(seen.filter((request) => request.url().endsWith('model.safetensors'))).toEqual([]); // it is kept
+});
+
+it('a link restores what was chosen; what it cannot mean is left out', async () => {
+  let page = await lab.open('?device=wasm#/training?r=3&alpha=6&targets=q,v&text=recent-presidents&seed=7');
+  const value = async (label: string): Promise<string> => page.getByLabel(label, { exact: true }).inputValue();
+  expect([await value('Rank r'), await value('α'), await value('Random seed')]).toEqual(['3', '6', '7']);
+  expect(await value('Text to learn')).toBe('recent-presidents');
+  const targets = page.getByRole('group', { name: 'Matrices with an adapter' });
+  expect(await targets.getByRole('checkbox', { checked: true }).count()).toBe(2);
+  await page.getByLabel('Rank r').fill('5');
+  const address = page.url();
+  page = await lab.open(address.slice(lab.url.length));
+  expect(await value('Rank r')).toBe('5');
+  page = await lab.open('?device=wasm#/training?r=1000&alpha=x&targets=q,nothing&text=../secret');
+  expect([await value('Rank r'), await value('α'), await value('Text to learn')]).toEqual(['8', '16', 'moby-dick']);
+  expect(await page.getByRole('group', { name: 'Matrices with an adapter' }).getByRole('checkbox', { checked: true }).count()).toBe(6);
+}); // prettier-ignore
+
+it('what cannot be is said where it is typed, and not taken', async () => {
+  const page = await lab.open('?device=wasm#/training');
+  await page.getByLabel('Rank r').fill('65');
+  await page.getByText('A whole number from 1 to 64.').waitFor();
+  expect(page.url()).not.toContain('r=65');
+  await page.getByLabel('Rank r').fill('2.5');
+  await page.getByText('A whole number from 1 to 64.').waitFor();
+  await page.getByLabel('Rank r').fill('6');
+  expect(await page.getByText('A whole number from 1 to 64.').count()).toBe(0);
+});
+
+it('a text of one’s own: too short, no text, too large, in another script, and one that will do', { timeout: 120_000 }, async () => {
+  const page = await lab.open('?device=wasm');
+  const alert = page.locator('.trouble');
+  await page.getByLabel('Text to learn').selectOption('own');
+  await page.getByLabel('Paste a text here').fill('Too short.');
+  await lab.button('Use this text').click();
+  await alert.filter({ hasText: 'there must be 400 at least' }).waitFor();
+
+  const file = page.getByLabel('or open a file');
+  const give = async (name: string, buffer: Buffer): Promise<void> => file.setInputFiles({ name, mimeType: 'text/plain', buffer });
+  await give('large.txt', Buffer.alloc(9_000_000, 'a'));
+  await alert.filter({ hasText: 'The file has 9 MB; open one of at most 8 MB.' }).waitFor();
+  await give('picture.png', Buffer.from([0x89, 0x50, 0x4e, 0x47, 0xff, 0xfe]));
+  await alert.filter({ hasText: 'The file is not a text in UTF-8.' }).waitFor();
+
+  await give('kokoro.txt', Buffer.from('私はその人を常に先生と呼んでいた。だからここでもただ先生と書くだけで本名は打ち明けない。'.repeat(12)));
+  await lab.button('Use this text').click();
+  await page.getByText('takes more than one token a character').waitFor();
+  await page.getByText('Step 0', { exact: true }).waitFor();
+
+  await page.getByLabel('Paste a text here').fill('It rained on the first day and we walked. '.repeat(60));
+  await lab.button('Use this text').click();
+  await page.getByText('2,520 characters').waitFor();
+  await page.reload();
+  await page.getByText('2,520 characters').waitFor(); // it is still there
+}); // prettier-ignore
+
+it('without WebGPU it says what to switch on, and goes on without', async () => {
+  const page = await lab.open('');
+  await page.getByText('It computes without a GPU').waitFor();
+  await page.getByText('on wasm: WebAssembly').waitFor();
+});
+
+it('where storage is refused it says so, and works', async () => {
+  const page = await lab.blank();
+  await page.addInitScript(() => {
+    Object.defineProperty(globalThis, 'localStorage', { get: () => { throw new DOMException('refused', 'SecurityError'); } }); // prettier-ignore
+  });
+  await page.goto(`${lab.url}?device=wasm`);
+  await page.getByText('This browser keeps nothing for this page').waitFor();
+  await page.getByText('Step 0', { exact: true }).waitFor();
+  expect(await views()).toContain('Training');
+});
+
+it('says all of it in Japanese', async () => {
+  const page = await lab.open('?device=wasm');
+  await page.getByLabel('Language').selectOption('ja');
+  await page.getByRole('heading', { name: 'LoRA が学ぶのを見る' }).waitFor();
+  expect(await page.evaluate(() => document.documentElement.lang)).toBe('ja');
+  await page.reload();
+  await page.getByRole('heading', { name: '最初の数ステップ' }).waitFor();
+  const english = /[A-Za-z]{4,}/g;
+  const allowed = /LoRA|Transformer|WebGPU|Chrome|Edge|Safari|Firefox|Moby|AdamW|GPT|WebAssembly|SIMD|wasm|with fused multiply-add|threads?|transformer\.h\.\d\.[a-z_.]+|English|steps\.ts|first/g;
+  const text = (await page.locator('body').innerText()).replace(allowed, '');
+  expect(text.match(english) ?? []).toEqual([]);
+}); // prettier-ignore

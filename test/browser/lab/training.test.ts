@@ -1,0 +1,90 @@
+/** The view of training: LoRA learns, all weights learn, the base does not; one can stop, go on and change one's mind. */
+import { expect, it } from 'vitest';
+import { countLora } from 'bax';
+import { tableOf, useLab } from './support.ts';
+
+const lab = useLab();
+const LOSS = 'Loss on the batch, nats a token';
+const SMALL = 'batch=2&context=32';
+
+/** Step, LoRA, all weights, base. */
+const losses = async (): Promise<number[][]> =>
+  (await tableOf(lab.page, LOSS)).slice(1).map((row) => row.map(Number));
+async function train(steps: number): Promise<void> {
+  await lab.page.getByLabel('Steps', { exact: true }).fill(String(steps));
+  await lab.page.getByRole('button', { name: /^(Train|Go on)$/ }).click();
+  await lab.said('Training: done.');
+}
+const cells = async (row: string): Promise<string[]> =>
+  lab.page
+    .getByRole('table', { name: 'What each costs' })
+    .getByRole('row', { name: new RegExp(`^${row}`) })
+    .getByRole('cell')
+    .allTextContents();
+
+it('learns, on the same batches; what it costs is what LoRA’s count says', { timeout: 240_000 }, async () => {
+  const page = await lab.open(`?device=wasm#/training?${SMALL}&r=4&targets=q,v`);
+  await train(20);
+  const rows = await losses();
+  expect(rows.map(([step]) => step)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+  expect(rows[0][1]).toBeCloseTo(rows[0][3], 5); // with B = 0 it is the base
+  expect(rows[0][2]).toBeCloseTo(rows[0][3], 5);
+  const late = rows.slice(-8);
+  const mean = (column: number): number => late.reduce((sum, row) => sum + row[column], 0) / late.length;
+  expect(mean(1)).toBeLessThan(mean(3));
+  expect(mean(2)).toBeLessThan(mean(3));
+
+  const { parameters } = countLora({ layers: 4, width: 192, matrices: ['q', 'v'], r: 4 });
+  expect((await cells('LoRA'))[0]).toBe(parameters.toLocaleString('en'));
+  expect((await cells('All weights'))[0]).toBe('2,197,632');
+  const [fresh, old] = [await tableOf(page, 'Perplexity on held-out new text'), await tableOf(page, 'Perplexity on the old domain')];
+  expect(fresh.map(([step]) => step)).toEqual(['Steps', '0', '20']);
+  expect(Number(fresh[2][1])).toBeLessThan(Number(fresh[1][1]));
+  for (const table of [fresh, old]) {
+    expect(table[2][3]).toBe(table[1][3]); // the base does not learn, and does not forget
+    expect(table[1][1]).toBe(table[1][3]);
+  }
+}); // prettier-ignore
+
+it('learns the same on WebGPU', { timeout: 240_000 }, async () => {
+  const on = async (device: string): Promise<number[][]> => {
+    await lab.open(`${device}#/training?batch=1&context=16&r=4&targets=q,v`);
+    await train(3);
+    return losses();
+  };
+  const [gpu, wasm] = [await on('?device=webgpu&software'), await on('?device=wasm')];
+  gpu.forEach((row, i) => row.forEach((x, j) => expect(x).toBeCloseTo(wasm[i][j], 3)));
+});
+
+it('pauses, goes on where it was, and changes rank and rate without losing what was learned', { timeout: 240_000 }, async () => {
+  const page = await lab.open(`?device=wasm#/training?${SMALL}`);
+  await page.getByLabel('Train all weights beside it').uncheck();
+  await page.getByLabel('Steps', { exact: true }).fill('5000');
+  await lab.button('Train').click();
+  await page.getByText(/^[3-9] steps made$/).waitFor({ timeout: 60_000 });
+  await lab.button('Pause').click();
+  await lab.said('Training: stopped.');
+  const made = (await losses()).length;
+  expect(made).toBeGreaterThan(2);
+  await lab.button('One step').click();
+  await lab.said('Training: done.');
+  expect(await losses()).toHaveLength(made + 1);
+
+  await page.getByLabel('Learning rate of LoRA').fill('0');
+  const perplexity = async (): Promise<number> => {
+    await train(2); // with which nothing moves
+    return Number((await tableOf(page, 'Perplexity on held-out new text')).at(-1)![1]);
+  };
+  const learned = await perplexity();
+  for (const [rank, trained] of [[12, '165,888'], [2, '27,648']] as const) {
+    const before = await losses();
+    await page.getByLabel('Rank r').fill(String(rank));
+    await lab.button(`Go on with rank ${rank}`).click();
+    await lab.said('Changing the rank: done.');
+    expect((await cells('LoRA'))[0]).toBe(trained); // r · Σ (in + out)
+    expect(await losses()).toEqual(before);
+    const now = await perplexity();
+    if (rank > 8) expect(now / learned).toBeCloseTo(1, 4); // more to learn in, and nothing else yet
+    else expect(now / learned).not.toBeCloseTo(1, 4); // the nearest of a smaller rank
+  }
+}); // prettier-ignore
