@@ -90,8 +90,8 @@ export function App(): JSX.Element {
             ? words().model(number(model.parameters), bytes(model.bytes), model.device)
             : words().notLoaded}
           {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
-          {(!isKeeping || notKept.value?.notKept === 'refused') && ` ${words().notKept}`}
-          {notKept.value?.notKept === 'refused' && ` (${notKept.value.reason})`}
+          {!isKeeping && ` ${words().notKept}`}
+          {notKept.value?.notKept === 'refused' && ` ${words().notStored(notKept.value.reason)}`}
           {notKept.value?.notKept === 'otherTab' && ` ${words().otherTab}`}
         </p>
       </header>

@@ -124,7 +124,7 @@ it('where the browser keeps nothing, it says so and goes on', TIME, async () => 
   const refuse =
     'StorageManager.prototype.getDirectory = async () => { throw new DOMException("no", "SecurityError"); };\n';
   const page = await opened(WASM, inWorker(refuse));
-  const notice = page.getByText(/This browser keeps nothing for this page.*export what you want to keep\. \(opfs: this page may not keep files/); // prettier-ignore
+  const notice = page.getByText(/cannot be kept in this browser \(opfs: this page may not keep files.*export what you want to keep\./); // prettier-ignore
   await notice.waitFor();
   await train(page, 21);
   await lab.said('Training: done.');
@@ -135,6 +135,44 @@ it('where the browser keeps nothing, it says so and goes on', TIME, async () => 
   await page.getByRole('listitem', { name: 'mine' }).waitFor();
   expect(await notice.count()).toBe(1);
   expect(await page.getByRole('alert').count()).toBe(0);
+});
+
+it('where there is no more room, it says so, and what was kept before is whole', TIME, async () => {
+  const page = await opened();
+  await train(page, 2);
+  await lab.said('Training: done.');
+  const protocol = await page.context().newCDPSession(page);
+  const room = async (quotaSize?: number): Promise<unknown> =>
+    protocol.send('Storage.overrideQuotaForOrigin', {
+      origin: new URL(lab.url).origin,
+      ...(quotaSize === undefined ? {} : { quotaSize }),
+    });
+  await room(1000);
+  await lab.button('One step').click();
+  await page.getByText(/cannot be kept in this browser \(opfs:bax-lab\/runs\/\d.*: the browser lets this site keep no more/).waitFor(); // prettier-ignore
+  await made(page, 3);
+  await room();
+  await page.reload();
+  await made(page, 2);
+});
+
+it('a kept adapter that cannot be read is shown, and can be deleted', TIME, async () => {
+  const page = await opened(WASM.replace('training', 'adapters'));
+  await page.evaluate(async () => {
+    let folder = await navigator.storage.getDirectory();
+    for (const name of ['bax-lab', 'adapters', 'bad']) folder = await folder.getDirectoryHandle(name, { create: true }); // prettier-ignore
+    const file = await (await folder.getFileHandle('adapter_config.json', { create: true })).createWritable();
+    await file.write('{');
+    await file.close();
+  });
+  await page.reload();
+  await page.getByText('bad is kept, but cannot be read: ').waitFor();
+  page.on('dialog', (dialog) => void dialog.accept());
+  await lab.button('Delete bad').click();
+  await lab.said('Deleting: done.');
+  await page.reload();
+  await page.getByText('None yet: train one').waitFor();
+  expect(await page.getByText('bad is kept').count()).toBe(0);
 });
 
 it('two tabs do not keep over one another', TIME, async () => {

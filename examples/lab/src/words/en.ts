@@ -87,6 +87,8 @@ export const en = {
     'It computes without a GPU, which is slower and works as well. To use one, take a browser with WebGPU (Chrome, Edge, Safari 26, Firefox 141 and newer), and see that hardware acceleration is on in its settings.',
   notKept:
     'This browser keeps nothing for this page (a private window, perhaps): export what you want to keep.',
+  notStored: (reason: string) =>
+    `What learns now cannot be kept in this browser (${reason}): export what you want to keep.`,
   otherTab: 'Another tab of this page keeps its run; the run of this tab is gone when it is closed.',
   lost: 'The GPU was lost: the computer slept, perhaps, or its driver was started anew. What was on it is gone; what this browser keeps is not.',
   onWasm: 'Go on without the GPU',
