@@ -13,7 +13,20 @@ interface Request<T extends TaskTable<T>, K extends keyof T> {
 interface Cancel {
   readonly cancel: number;
 }
-type Reply = { readonly id: number } & ({ told: unknown } | { result: unknown } | { error: string });
+type Reply = { readonly id: number } & (
+  | { told: unknown }
+  | { result: unknown }
+  | { error: string; fault?: unknown }
+);
+
+/** What went wrong in a task; `fault` is that of the GPU, where it was the GPU's: 'lost', 'out-of-memory', … */
+export class TaskError extends Error {
+  readonly fault: unknown;
+  constructor(message: string, fault: unknown) {
+    super(message);
+    this.fault = fault;
+  }
+}
 
 export type Call<T extends TaskTable<T>> = <K extends keyof T>(
   task: K,
@@ -40,7 +53,7 @@ export function connect<T extends TaskTable<T>>(worker: Worker): Call<T> {
       waiting.set(id, (reply) => {
         if ('told' in reply) return on?.(reply.told as T[K]['told']);
         waiting.delete(id);
-        if ('error' in reply) reject(new Error(reply.error));
+        if ('error' in reply) reject(new TaskError(reply.error, reply.fault));
         else resolve(reply.result as T[K]['result']);
       });
       signal?.addEventListener('abort', () => worker.postMessage({ cancel: id } satisfies Cancel));
@@ -69,7 +82,8 @@ export function serve<T extends TaskTable<T>>(handlers: Handlers<T>): void {
     try {
       reply({ result: await handlers[task](give, (told) => reply({ told }), signal) });
     } catch (error) {
-      reply({ error: signal.aborted ? 'stopped' : error instanceof Error ? error.message : String(error) });
+      const message = signal.aborted ? 'stopped' : error instanceof Error ? error.message : String(error);
+      reply({ error: message, fault: (error as { fault?: unknown } | undefined)?.fault });
     } finally {
       stops.delete(id);
     }

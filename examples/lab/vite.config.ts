@@ -32,7 +32,8 @@ export default defineConfig({
   // In this repository bax is taken from its source; with bax from npm, leave this out.
   resolve: { conditions: ['source', 'module', 'browser', 'development|production'] },
   worker: { format: 'es' },
-  build: { target: 'es2022', assetsInlineLimit: 0 },
+  // light-dark() stays as it is: rewritten, it would follow the system alone, and not the page's own choice.
+  build: { target: 'es2022', cssTarget: ['chrome123', 'firefox120', 'safari17.5'], assetsInlineLimit: 0 },
   server: { host: '127.0.0.1', headers: ISOLATED, fs: { allow: ['../..'] } },
   preview: {
     host: '127.0.0.1',

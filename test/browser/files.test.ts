@@ -192,6 +192,11 @@ describe('the private file system', { timeout: 60_000 }, () => {
     expect(error).toMatch(/^BaxError: opfs:adapters\/mine\/f: the browser lets this site keep no more \(\d+ of \d+ bytes are used\), after \d+ bytes; the file needs 1000000 bytes; nothing was changed$/); // prettier-ignore
     expect(await read(page, 'f')).toBe('old');
     expect(await raw()).toEqual(['f']);
+    await devtools.send('Storage.overrideQuotaForOrigin', { origin: server.origin, quotaSize: 1 });
+    const folder = await page.evaluate(async () =>
+      nn.opfsFolder('adapters/new', { create: true }).catch(String),
+    );
+    expect(folder).toMatch(/^BaxError: opfs:adapters\/new: the browser lets this site keep no more \(\d+ of \d+ bytes are used\), after 0 bytes; nothing was changed$/); // prettier-ignore
   });
 
   it('deletes a file, and says whether there was one', async () => {

@@ -3,9 +3,14 @@ import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { theme, type Theme } from './colours.ts';
 import { canKeep } from './kept.ts';
-import { activity, hrefOf, open, opened, progress, status, trouble, view, type ViewName } from './lab.ts';
+import {
+  activity, hrefOf, isLost, notKept, open, opened, progress, reopen, report, status, trouble, view, type ViewName,
+} from './lab.ts'; // prettier-ignore
 import { Ask } from './parts/ask.tsx';
 import { TextChoice } from './parts/text-choice.tsx';
+import { leave, resume } from './run.ts';
+import { lookAtShelf } from './shelf.ts';
+import { Adapters } from './views/adapters.tsx';
 import { FirstSteps } from './views/first-steps.tsx';
 import { Formula } from './views/formula.tsx';
 import { Learned } from './views/learned.tsx';
@@ -19,11 +24,22 @@ const VIEWS: Readonly<Record<ViewName, () => JSX.Element>> = {
   training: Training,
   learned: Learned,
   merged: Merged,
+  adapters: Adapters,
 };
+
+/** All that the page has in the beginning: the model and the text, and what this browser keeps. */
+async function start(load: () => Promise<void>): Promise<void> {
+  await load();
+  if (opened.value) await Promise.all([lookAtShelf(), resume()]).catch(report);
+}
+async function startAnew(device: 'wasm' | 'webgpu'): Promise<void> {
+  leave();
+  await start(async () => reopen(device));
+}
 
 export function App(): JSX.Element {
   const [isKeeping] = useState(canKeep);
-  useEffect(() => void open(), []);
+  useEffect(() => void start(open), []);
   useEffect(() => {
     document.documentElement.lang = language.value;
     document.title = `${words().views[view.value].name} · ${words().title}`;
@@ -79,13 +95,30 @@ export function App(): JSX.Element {
             : words().notLoaded}
           {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
           {!isKeeping && ` ${words().notKept}`}
+          {notKept.value?.notKept === 'refused' && ` ${words().notStored(notKept.value.reason)}`}
+          {notKept.value?.notKept === 'otherTab' && ` ${words().otherTab}`}
         </p>
       </header>
+      {isLost.value && (
+        <div class="trouble" role="alert">
+          <p>{words().lost}</p>
+          <button type="button" onClick={() => void startAnew('wasm')}>
+            {words().onWasm}
+          </button>{' '}
+          <button type="button" onClick={() => void startAnew('webgpu')}>
+            {words().onGpu}
+          </button>
+        </div>
+      )}
       {trouble.value && (
         <div class="trouble" role="alert">
           <p>{trouble.value}</p>
-          {!model && (
-            <button type="button" onClick={() => void open()}>
+          {model ? (
+            <button type="button" onClick={() => void (trouble.value = '')}>
+              {words().close}
+            </button>
+          ) : (
+            <button type="button" onClick={() => void start(open)}>
               {words().tryAgain}
             </button>
           )}

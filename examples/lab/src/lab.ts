@@ -1,18 +1,21 @@
 /** The page's state, and the one door to its worker. */
 import { computed, effect, signal } from '@preact/signals';
 import type { DeviceName } from 'bax';
-import { connect } from '../../app/calls.ts';
+import { type Call, connect, TaskError } from '../../app/calls.ts';
 import type { Begun, Opened, Tasks, TextRead } from '../worker/tasks.ts';
+import type { NotKept } from '../worker/tasks-shelf.ts';
 import { keep, kept } from './kept.ts';
 import { queryOf, type Settings, settingsOf } from './settings.ts';
 import { words } from './words/index.ts';
 
-export const call = connect<Tasks>(
-  new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }),
-);
+const newWorker = (): Worker =>
+  new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' });
+let worker = newWorker();
+let connection = connect<Tasks>(worker);
+export const call: Call<Tasks> = async (...what) => connection(...what);
 
 // ── where one is, and what is chosen: the address has both, #/training?r=4
-const VIEWS = ['formula', 'steps', 'training', 'learned', 'merged'] as const;
+const VIEWS = ['formula', 'steps', 'training', 'learned', 'merged', 'adapters'] as const;
 export type ViewName = (typeof VIEWS)[number];
 function addressed(): { view: ViewName; query: URLSearchParams } {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');
@@ -57,6 +60,16 @@ export const isBusy = computed(() => activity.value !== undefined);
 export const progress = signal<number | undefined>(undefined);
 export const status = signal('');
 export const trouble = signal('');
+/** Whether the GPU is gone, and with it all that was on it. */
+export const isLost = signal(false);
+/** Why something does not outlive the page. */
+export const notKept = signal<NotKept | undefined>(undefined);
+
+/** Shows what went wrong. */
+export function report(error: unknown): void {
+  if (error instanceof TaskError && error.fault === 'lost') isLost.value = true;
+  else trouble.value = error instanceof Error ? error.message : String(error);
+}
 
 /** Runs one task with everything else at rest; says how it ends. What goes wrong is shown, and gives undefined. */
 export async function act<T>(what: string, f: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
@@ -71,12 +84,52 @@ export async function act<T>(what: string, f: (signal: AbortSignal) => Promise<T
     return result;
   } catch (error) {
     status.value = stop.signal.aborted ? words().stopped(what) : words().failed(what);
-    if (!stop.signal.aborted) trouble.value = error instanceof Error ? error.message : String(error);
+    if (!stop.signal.aborted) report(error);
     return undefined;
   } finally {
     activity.value = undefined;
     progress.value = undefined;
   }
+}
+
+/** Whether what goes on can make way for something else, and go on after it. */
+export const canPause = signal(false);
+let aside: (() => Promise<void>) | undefined;
+let goesOn = false;
+
+/** As `act`, of what can stop and go on: `part` says whether something is left, and is called again after what came between. */
+export async function actInParts(
+  what: string,
+  part: (signal: AbortSignal) => Promise<boolean>,
+): Promise<void> {
+  if (activity.value) return;
+  goesOn = true;
+  let left: boolean | undefined = true;
+  while (left && goesOn) {
+    canPause.value = true;
+    left = await act(what, part);
+    canPause.value = false;
+    const between = aside;
+    aside = undefined;
+    if (!between) return;
+    await between();
+  }
+}
+
+/** Does something at once, or, in the midst of what can pause, after the step that is being made. */
+export async function meanwhile(f: () => Promise<void>): Promise<void> {
+  if (!canPause.value) return f();
+  canPause.value = false;
+  await new Promise<void>((resolve) => {
+    aside = async () => f().finally(resolve);
+    activity.value?.stop.abort();
+  });
+}
+
+/** Stops what goes on; what made way for it does not go on either. */
+export function halt(): void {
+  goesOn = false;
+  activity.value?.stop.abort();
 }
 
 /** When nothing goes on. */
@@ -86,7 +139,7 @@ export const idle = async (): Promise<void> =>
   });
 
 /** Loads the model and then the text. */
-export async function open(): Promise<void> {
+export async function open(device?: DeviceName): Promise<void> {
   const query = new URLSearchParams(location.search);
   opened.value = await act(words().loadingModel, async (signal) =>
     call(
@@ -94,13 +147,23 @@ export async function open(): Promise<void> {
       {
         home: document.baseURI,
         // `?device=wasm` chooses where to compute; `?device=webgpu&software` also takes a GPU that is none, for tests.
-        device: (query.get('device') ?? 'auto') as DeviceName,
+        device: device ?? ((query.get('device') ?? 'auto') as DeviceName),
         software: query.has('software'),
       },
       { signal, on: ({ done, total }) => void (progress.value = done / total) },
     ),
   );
   if (opened.value) await read();
+}
+
+/** Begins anew in a new worker: what the old one held is gone. */
+export async function reopen(device: DeviceName): Promise<void> {
+  worker.terminate();
+  worker = newWorker();
+  connection = connect<Tasks>(worker);
+  opened.value = text.value = begun.value = undefined;
+  isLost.value = false;
+  await open(device);
 }
 
 /** Reads the chosen text; what was learned of another one goes. */

@@ -1,15 +1,19 @@
 /** The run that trains: what has been seen of it. */
 import { signal } from '@preact/signals';
-import type { Begin, Evaluation, Step } from '../worker/tasks.ts';
-import { act, begun, call, settings } from './lab.ts';
+import type { Begin, Evaluation, Step, Tasks } from '../worker/tasks.ts';
+import { act, actInParts, begun, call, notKept, settings } from './lab.ts';
 import { words } from './words/index.ts';
 
 const EVALUATE_EVERY = 20;
 
 export const steps = signal<readonly Step[]>([]);
 export const evaluations = signal<readonly Evaluation[]>([]);
+/** Whether the run was begun in an earlier visit. */
+export const isResumed = signal(false);
 /** Counts what changed the adapter: who shows something of it looks here. */
 export const version = signal(0);
+/** Steps that the run has made. */
+const made = (): number => (steps.value.at(-1)?.step ?? -1) + 1;
 
 /** Puts the learners at their start. */
 export async function begin(full: boolean): Promise<boolean> {
@@ -18,28 +22,36 @@ export async function begin(full: boolean): Promise<boolean> {
   const result = await act(words().training, async () => call('begin', give));
   if (!result) return false;
   begun.value = result;
+  isResumed.value = false;
   [steps.value, evaluations.value] = [[], []];
   version.value++;
   return true;
 }
 
+/** Goes back to where a kept run of the text stood, if there is one. */
+export async function resume(): Promise<void> {
+  const kept = await call('resume', undefined);
+  if (!kept) return;
+  begun.value = kept.begun;
+  isResumed.value = true;
+  [steps.value, evaluations.value] = [kept.steps, kept.evaluations];
+  version.value++;
+}
+
 /** Trains so many steps more, unless it is stopped before. */
 export async function learn(count: number): Promise<void> {
   const { lr, fullLr } = settings.value;
-  await act(words().training, async (signal) =>
-    call(
-      'learn',
-      { steps: count, rates: { lora: lr, full: fullLr }, evaluateEvery: EVALUATE_EVERY },
-      {
-        signal,
-        on(told) {
-          if ('step' in told) steps.value = [...steps.value, told];
-          else evaluations.value = [...evaluations.value.filter((e) => e.steps !== told.steps), told];
-        },
-      },
-    ),
-  );
-  version.value++;
+  const end = made() + count;
+  await actInParts(words().training, async (signal) => {
+    const give = { steps: end - made(), rates: { lora: lr, full: fullLr }, evaluateEvery: EVALUATE_EVERY };
+    const on = (told: Tasks['learn']['told']): void => {
+      if ('step' in told) steps.value = [...steps.value, told];
+      else if ('notKept' in told) notKept.value = told;
+      else evaluations.value = [...evaluations.value.filter((e) => e.steps !== told.steps), told];
+    };
+    await call('learn', give, { signal, on }).finally(() => version.value++);
+    return made() < end;
+  });
 }
 
 export async function rerank(): Promise<void> {
@@ -51,6 +63,7 @@ export async function rerank(): Promise<void> {
 /** The text is another: what was learned of the one before is no longer trained on. */
 export function leave(): void {
   begun.value = undefined;
+  isResumed.value = false;
   [steps.value, evaluations.value] = [[], []];
   version.value++;
 }

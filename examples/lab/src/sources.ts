@@ -41,13 +41,18 @@ export const SOURCES = {
   },
   learners: {
     file: 'examples/lab/worker/learners.ts',
-    at: 'await train({',
+    at: 'train({',
     load: async () => import('../worker/learners.ts?raw'),
   },
   merge: {
     file: 'packages/nn/src/lora/changed-rows.ts',
     at: 'export function changedRows(',
     load: async () => import('../../../packages/nn/src/lora/changed-rows.ts?raw'),
+  },
+  'lora-model': {
+    file: 'packages/nn/src/lora/lora-model.ts',
+    at: 'activate(which:',
+    load: async () => import('../../../packages/nn/src/lora/lora-model.ts?raw'),
   },
 } as const satisfies Readonly<Record<string, Source>>;
 export type SourceName = keyof typeof SOURCES;

@@ -4,6 +4,7 @@ import type { Handlers } from '../../app/calls.ts';
 import { modelOf } from './learners.ts';
 import { mergedModel } from './merged.ts';
 import { model } from './model.ts';
+import { blended } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
 
 export const writing: Pick<Handlers<Tasks>, 'generate'> = {
@@ -12,7 +13,12 @@ export const writing: Pick<Handlers<Tasks>, 'generate'> = {
     const ids = tokenizer.encode(prompt);
     const decoder = tokenizer.streamDecoder({ skipSpecialTokens: true });
     const maxNewTokens = Math.max(1, Math.min(tokens, base.config.n_positions - ids.length));
-    const speaker = voice === 'merged' ? mergedModel() : modelOf(voice);
+    const speaker =
+      typeof voice === 'object'
+        ? blended(voice.weights)
+        : voice === 'merged'
+          ? mergedModel()
+          : modelOf(voice);
     for await (const id of generate(speaker, ids, { maxNewTokens, temperature, topK: 40, seed, signal }))
       tell(decoder.push(id));
     tell(decoder.flush());

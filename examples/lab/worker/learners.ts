@@ -1,11 +1,13 @@
 /** Those who learn side by side from the same batches: LoRA, all of the model, and the base that does not. */
 import {
-  adamW, BaxError, castModule, compressAdapter, createAdapter, key, LoraModel, noGrad, perplexity, planLora, randomWindows, scope,
-  sumAdapters, train, type Adapter, type Gpt2, type Optimizer, type TextBatch, type TrainOptions,
+  adamW, BaxError, castModule, compressAdapter, createAdapter, key, LoraModel, noGrad, perplexity, planLora, randomWindows, readAdapter,
+  scope, sumAdapters, train, type Adapter, type Gpt2, type Optimizer, type TextBatch, type TrainOptions,
 } from 'bax'; // prettier-ignore
 import type { Handlers } from '../../app/calls.ts';
+import { keepRun, keptRun } from './keeping.ts';
 import { chosenText, model } from './model.ts';
-import type { Begin, Begun, Evaluation, Learner, Tasks, Voice } from './tasks.ts';
+import type { Begin, Begun, Evaluation, Learner, Step, Tasks, Voice } from './tasks.ts';
+import type { NotKept } from './tasks-shelf.ts';
 import { inTurns } from './turns.ts';
 
 /** The name of the adapter that learns. */
@@ -22,8 +24,8 @@ interface Learners {
   readonly lora: LoraModel<Gpt2>;
   readonly trained: { lora: Trained; full?: Trained };
   steps: number;
-  /** LoRA's learning rate of each step that was made. */
-  readonly rates: number[];
+  /** What was told of it. */
+  readonly told: { readonly steps: Step[]; readonly evaluations: Evaluation[] };
 }
 let learners: Learners | undefined;
 
@@ -40,26 +42,21 @@ export function modelOf(voice: Exclude<Voice, 'merged'>): Gpt2 {
   return found.model;
 }
 
-export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
+export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'resume'> = {
   async begin(begin) {
-    const { base } = model();
-    const adapter = await fresh(begin, begin.seed);
-    const lora = new LoraModel(base);
-    lora.add(LEARNING, adapter);
-    lora.activate(LEARNING);
-    forget();
-    const full = begin.full ? wholly(base) : undefined;
-    learners = {
-      begin,
-      lora,
-      trained: {
-        lora: { model: lora.model, optimizer: adamW(lora.parameters(), { weightDecay: 0 }) },
-        ...(full && { full }),
-      },
-      steps: 0,
-      rates: [],
-    };
+    start(begin, await fresh(begin, begin.seed));
     return counts();
+  },
+
+  async resume() {
+    const found = await keptRun().catch(() => undefined); // where nothing can be kept, nothing is
+    if (!found || found.run.text !== chosenText().crc) return undefined;
+    const { steps, evaluations } = found.run;
+    const begin = { ...found.run.begin, full: false };
+    const read = await readAdapter(model().base, found.folder).catch(() => undefined);
+    if (!read) return undefined; // of another base: the page is newer
+    start(begin, read.adapter, { steps: [...steps], evaluations: [...evaluations] });
+    return { begun: counts(), steps, evaluations };
   },
 
   async learn({ steps, rates, evaluateEvery }, tell, signal) {
@@ -68,23 +65,38 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
     const losses: Partial<Record<Learner, number>> = {};
     const took: Partial<Record<Learner, number>> = {};
     const names = (['lora', 'full'] as const).filter((name) => trained[name]);
-    if (made === 0) tell(await evaluated(names));
+    const { told } = current();
+    const evaluate = async (): Promise<void> => {
+      const evaluation = await evaluated(names);
+      told.evaluations.push(evaluation);
+      tell(evaluation);
+    };
+    const keep = async (): Promise<void> => {
+      const trouble = await kept();
+      if (trouble) tell(trouble);
+    };
+    if (made === 0) await evaluate();
 
     /** All stop after the same step, or the batches would not be the same any more. */
     const stop = new AbortController();
     const allMade = async (): Promise<void> => {
       const step = current().steps++;
       losses.base = await lossOf(model().base, windows(step));
-      tell({ step, loss: { ...losses }, took: { ...took } });
-      if ((step + 1) % evaluateEvery === 0) tell(await evaluated(names));
+      const report = { step, rates, loss: { ...losses }, took: { ...took } };
+      told.steps.push(report);
+      tell(report);
+      if ((step + 1) % evaluateEvery === 0) {
+        await evaluate();
+        if (step + 1 < made + steps) await keep();
+      }
       if (signal.aborted) stop.abort();
     };
     await inTurns(names, async (name, turn) => {
       const { optimizer } = trained[name]!;
       await turn.mine();
       let began = performance.now();
-      const startStep = optimizer.stepCount; // another rank has begun with an optimiser of its own
-      await train({
+      const startStep = optimizer.stepCount; // another rank has begun with an optimiser of its own, and a kept run
+      const run = train({
         ...lesson(trained[name]!),
         batches: (step) => windows(step - startStep + made),
         schedule: () => rates[name],
@@ -92,7 +104,6 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
         startStep,
         signal: stop.signal,
         async onStep({ loss }) {
-          if (name === 'lora') current().rates.push(rates.lora);
           losses[name] = loss;
           took[name] = (performance.now() - began) / 1000;
           if (name === names.at(-1)) await allMade();
@@ -100,8 +111,10 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
           began = performance.now();
         },
       });
+      await run.finally(() => stop.abort()); // when one cannot go on, nobody does
     });
-    if (!signal.aborted && steps > 1 && current().steps % evaluateEvery !== 0) tell(await evaluated(names));
+    if (!signal.aborted && steps > 1 && current().steps % evaluateEvery !== 0) await evaluate();
+    await keep();
     return { steps: current().steps };
   },
 
@@ -117,12 +130,15 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank'> = {
   },
 };
 
-/** What another adapter must know to learn the same, and to be compared. */
-export function course(): Pick<Learners, 'begin' | 'rates'> & {
+/** What another adapter must know to learn the same, and to be compared; `rates` are LoRA's, of each step that was made. */
+export function course(): {
+  readonly begin: Begin;
+  readonly rates: readonly number[];
   readonly adapted: { readonly lora: LoraModel<Gpt2>; readonly adapter: string };
   readonly full: Gpt2 | undefined;
 } {
-  const { begin, rates, lora, trained } = current();
+  const { begin, lora, trained, told } = current();
+  const rates = told.steps.map(({ rates: { lora: rate } }) => rate);
   return { begin, rates, adapted: { lora, adapter: LEARNING }, full: trained.full?.model };
 }
 
@@ -138,6 +154,31 @@ export const lesson = ({ model: learner, optimizer }: Trained) =>
     clip: 1,
     replay: true,
   }) satisfies Partial<TrainOptions<TextBatch>>;
+
+/** Puts the learners where `told` ends: LoRA with this adapter, and a copy of the base if that learns, too. */
+function start(
+  begin: Begin,
+  adapter: Adapter,
+  told: Learners['told'] = { steps: [], evaluations: [] },
+): void {
+  const { base } = model();
+  const lora = new LoraModel(base);
+  lora.add(LEARNING, adapter);
+  lora.activate(LEARNING);
+  forget();
+  const steps = told.steps.length;
+  const optimizer = adamW(lora.parameters(), { weightDecay: 0 });
+  const full = begin.full ? wholly(base) : undefined;
+  const trained = { lora: { model: lora.model, optimizer }, ...(full && { full }) };
+  learners = { begin, lora, trained, steps, told };
+}
+
+/** Keeps the run in this browser, if it has learned something. */
+async function kept(): Promise<NotKept | undefined> {
+  const { begin, lora, steps, told } = current();
+  if (steps === 0) return undefined;
+  return keepRun(lora, { version: 1, text: chosenText().crc, begin, ...told });
+}
 
 const fresh = async ({ targets, r, alpha }: Begin, seed: number): Promise<Adapter> =>
   createAdapter(planLora(model().base, { targets, r, alpha }), { key: key(seed) });

@@ -1,6 +1,7 @@
 /** The one model of the lab, where it computes, and what it reads. */
 import {
   BaxError,
+  crc32,
   device,
   httpFolder,
   loadGpt2,
@@ -10,7 +11,7 @@ import {
   type Tokenizer,
 } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
-import type { Tasks } from './tasks.ts';
+import type { Tasks, TextChoice } from './tasks.ts';
 
 /** Blocks of the model, kept across visits. */
 const CACHE = 'bax-lab';
@@ -26,8 +27,11 @@ interface Model {
   readonly old: Int32Array;
 }
 export interface Text {
+  readonly characters: number;
   readonly train: Int32Array;
   readonly heldOut: Int32Array;
+  /** By which it is known again. */
+  readonly crc: number;
 }
 
 let opened: Model | undefined;
@@ -48,6 +52,22 @@ async function shipped(home: string, name: string): Promise<string> {
   if (!answer.ok)
     throw new BaxError(`the text '${name}' could not be loaded: ${answer.status} ${answer.statusText}`);
   return answer.text();
+}
+
+/** @throws if it is too long, or too short to learn from. */
+export async function textOf(choice: TextChoice): Promise<Text> {
+  const { home, tokenizer } = model();
+  const all = 'own' in choice ? choice.own : await shipped(home, choice.shipped);
+  if (all.length > MOST_CHARACTERS)
+    throw new BaxError(`the text has ${all.length} characters; ${MOST_CHARACTERS} can be read`);
+  const tokens = tokenizer.encode(all);
+  if (tokens.length < LEAST_TOKENS)
+    throw new BaxError(
+      `the text has ${tokens.length} tokens; there must be ${LEAST_TOKENS} at least, about a page`,
+    );
+  const cut = Math.floor(tokens.length * 0.9);
+  const crc = crc32(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength));
+  return { characters: all.length, train: tokens.subarray(0, cut), heldOut: tokens.subarray(cut), crc };
 }
 
 export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
@@ -73,17 +93,9 @@ export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
   },
 
   async read(choice) {
-    const { home, tokenizer } = model();
-    const all = 'own' in choice ? choice.own : await shipped(home, choice.shipped);
-    if (all.length > MOST_CHARACTERS)
-      throw new BaxError(`the text has ${all.length} characters; ${MOST_CHARACTERS} can be read`);
-    const tokens = tokenizer.encode(all);
-    if (tokens.length < LEAST_TOKENS)
-      throw new BaxError(
-        `the text has ${tokens.length} tokens; there must be ${LEAST_TOKENS} at least, about a page`,
-      );
-    const cut = Math.floor(tokens.length * 0.9);
-    text = { train: tokens.subarray(0, cut), heldOut: tokens.subarray(cut) };
-    return { version: ++texts, characters: all.length, tokens: tokens.length, heldOut: tokens.length - cut };
+    text = await textOf(choice);
+    const { characters, train, heldOut } = text;
+    const tokens = train.length + heldOut.length;
+    return { version: ++texts, characters, tokens, heldOut: heldOut.length };
   },
 };

@@ -1,6 +1,7 @@
 /** What the page asks of its worker, and in which numbers it is answered. Text is never in it: both ends know no language. */
 import type { DeviceName } from 'bax';
 import type { LearnedTasks } from './learned-tasks.ts';
+import type { NotKept, ShelfTasks, Weights } from './tasks-shelf.ts';
 
 /** Row by row. */
 export interface Numbers {
@@ -49,6 +50,8 @@ export interface TextRead {
 export type Learner = 'lora' | 'full' | 'base';
 /** Whose words are asked for. */
 export type Voice = Learner | 'merged';
+/** One of them, or the base with kept adapters. */
+export type Speaker = Voice | { readonly weights: Weights };
 
 export interface FirstSteps extends Omit<AdapterChoice, 'targets'> {
   /** The one matrix that is adapted. */
@@ -90,6 +93,7 @@ export interface Rates {
 export interface Step {
   /** From 0. */
   readonly step: number;
+  readonly rates: Rates;
   /** In nats a token, on the step's batch, before the step. */
   readonly loss: Readonly<Partial<Record<Learner, number>>>;
   /** In seconds. */
@@ -99,6 +103,13 @@ export interface Step {
 export interface Evaluation {
   readonly steps: number;
   readonly perplexity: Readonly<Partial<Record<Learner, { readonly new: number; readonly old: number }>>>;
+}
+
+/** A run that was kept. Its optimiser begins anew. */
+export interface Resumed {
+  readonly begun: Begun;
+  readonly steps: readonly Step[];
+  readonly evaluations: readonly Evaluation[];
 }
 
 /** A call that reached the device. */
@@ -126,7 +137,7 @@ export interface MergedProof {
   readonly ran: Readonly<Record<'base' | 'unmerged' | 'merged', readonly Ran[]>>;
 }
 
-export interface Tasks extends LearnedTasks {
+export interface Tasks extends LearnedTasks, ShelfTasks {
   open: {
     /** `home` is the page's address: the model lies at base/, texts at texts/. */
     give: { home: string; device: DeviceName; software: boolean };
@@ -136,7 +147,7 @@ export interface Tasks extends LearnedTasks {
   read: { give: TextChoice; told: never; result: TextRead };
   /** Told the pieces of the text. */
   generate: {
-    give: { voice: Voice; prompt: string; tokens: number; temperature: number; seed: number };
+    give: { voice: Speaker; prompt: string; tokens: number; temperature: number; seed: number };
     told: string;
     result: undefined;
   };
@@ -150,9 +161,11 @@ export interface Tasks extends LearnedTasks {
   /** Goes on from where learning stands, until it is stopped or `steps` more are made. */
   learn: {
     give: { steps: number; rates: Rates; evaluateEvery: number };
-    told: Step | Evaluation;
+    told: Step | Evaluation | NotKept;
     result: { readonly steps: number };
   };
+  /** Puts the learners where a kept run of the text stood. */
+  resume: { give: undefined; told: never; result: Resumed | undefined };
   /** Another rank for what LoRA has learned: its nearest of a smaller one, or the same with more to learn in. */
   rerank: { give: { r: number }; told: never; result: Begun };
   merge: { give: { prompt: string }; told: never; result: MergedProof };

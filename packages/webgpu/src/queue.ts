@@ -14,6 +14,10 @@ import type { Recording } from './recording.ts';
 
 /** More dispatches than that are not held back: the device shall work while the host records. */
 const BATCH = 128;
+/** Milliseconds in which a loss is announced after it was noticed. */
+const ANNOUNCED = 2000;
+const pause = async (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 export interface QueueCounts {
   readonly dispatches: number;
@@ -147,8 +151,8 @@ export class Queue {
       return await this.#readback.contents(staging, bytes, batch.serial, this.#dispatches);
     } catch (error) {
       staging.destroy();
-      // A loss may reach a read before it is announced.
-      if (!(error instanceof GpuError)) await Promise.race([this.#device.lost, Promise.resolve()]);
+      // A loss may reach a read before it is announced: in browsers, some tasks later.
+      if (!(error instanceof GpuError)) await Promise.race([this.#device.lost, pause(ANNOUNCED)]);
       this.#throwFault(Infinity);
       throw error;
     }

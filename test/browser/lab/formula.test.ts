@@ -1,7 +1,7 @@
 /** The view of the formula: what it counts is what the formulas give, and what it draws is to scale. */
 import type { Locator } from 'playwright-core';
 import { expect, it } from 'vitest';
-import { paper } from '../../../examples/lab/src/words/ja-paper.ts';
+import { paper } from '../../../examples/lab/src/words/ja.ts';
 import { tableOf, useLab } from './support.ts';
 
 const lab = useLab();

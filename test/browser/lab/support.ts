@@ -76,16 +76,29 @@ export function useLab(): Lab {
   };
 }
 
-/** The numbers behind a picture, as its CSV has them. */
-export async function tableOf(page: Page, name: string): Promise<string[][]> {
-  const [download] = await Promise.all([
-    page.waitForEvent('download'),
-    page.getByRole('button', { name: `Numbers as CSV: ${name}`, exact: true }).click(),
-  ]);
+/** Runs `script` in the page's worker before all else: what a browser that lacks something would be like. */
+export const inWorker =
+  (script: string) =>
+  async (page: Page): Promise<void> => {
+    await page.route(/\/assets\/worker-[^/]*\.js$/, async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, body: script + (await answer.text()) });
+    });
+  };
+
+/** What a click gives to take home. */
+export async function downloadOf(page: Page, button: Locator): Promise<Buffer> {
+  const [download] = await Promise.all([page.waitForEvent('download'), button.click()]);
   const chunks: Buffer[] = [];
   for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+/** The numbers behind a picture, as its CSV has them. */
+export async function tableOf(page: Page, name: string): Promise<string[][]> {
+  const button = page.getByRole('button', { name: `Numbers as CSV: ${name}`, exact: true });
   const cell = /(?:"((?:[^"]|"")*)"|([^,]*))(?:,|$)/g; // one that has a comma stands in quotes
   const cellsOf = (line: string): string[] =>
     [...`${line},`.matchAll(cell)].slice(0, -1).map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain);
-  return Buffer.concat(chunks).toString().split('\r\n').map(cellsOf);
+  return (await downloadOf(page, button)).toString().split('\r\n').map(cellsOf);
 } // prettier-ignore

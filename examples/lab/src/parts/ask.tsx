@@ -1,29 +1,42 @@
 /** Words from any of the models, at any time. */
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Voice } from '../../worker/tasks.ts';
-import { act, begun, call, choose, isBusy, opened, settings } from '../lab.ts';
+import type { Learner, Speaker } from '../../worker/tasks.ts';
+import { act, begun, call, canPause, choose, isBusy, meanwhile, opened, settings } from '../lab.ts';
+import { blend, shelf } from '../shelf.ts';
 import { words } from '../words/index.ts';
 import { NumberField } from './number-field.tsx';
 
+const BLEND = '+';
+
 export function Ask(): JSX.Element {
   const { prompt, tokens, temperature, seed } = settings.value;
-  const [voice, setVoice] = useState<Voice>('lora');
+  /** A learner, a kept adapter with a colon before its name, or the blend of them. */
+  const [voice, setVoice] = useState('lora');
   const [written, setWritten] = useState('');
-  const there: Voice[] = begun.value
+  const there: Learner[] = begun.value
     ? begun.value.trained.full > 0
       ? ['lora', 'full', 'base']
       : ['lora', 'base']
     : ['base'];
-  const speaker = there.includes(voice) ? voice : 'base';
+  const kept = shelf.value.adapters.map(({ name }) => name);
+  const all = [...there, ...kept.map((name) => `:${name}`), ...(kept.length > 0 ? [BLEND] : [])];
+  const chosen = all.includes(voice) ? voice : 'base';
+  const speaker = (): Speaker =>
+    chosen === BLEND
+      ? { weights: blend.value }
+      : chosen.startsWith(':')
+        ? { weights: { [chosen.slice(1)]: 1 } }
+        : (chosen as Learner);
+  const isWaiting = isBusy.value && !canPause.value;
   const write = async (): Promise<void> => {
-    let all = prompt;
-    setWritten(all);
+    let text = prompt;
+    setWritten(text);
     await act(words().writing, async (signal) =>
       call(
         'generate',
-        { voice: speaker, prompt, tokens, temperature, seed },
-        { signal, on: (piece) => setWritten((all += piece)) },
+        { voice: speaker(), prompt, tokens, temperature, seed },
+        { signal, on: (piece) => setWritten((text += piece)) },
       ),
     );
   };
@@ -34,7 +47,7 @@ export function Ask(): JSX.Element {
         class="row"
         onSubmit={(event) => {
           event.preventDefault();
-          void write();
+          void meanwhile(write);
         }}
       >
         <span class="field wide">
@@ -44,7 +57,7 @@ export function Ask(): JSX.Element {
             value={prompt}
             maxLength={500}
             required
-            disabled={isBusy.value}
+            disabled={isWaiting}
             onInput={({ currentTarget }) => choose({ prompt: currentTarget.value })}
           />
         </span>
@@ -52,23 +65,34 @@ export function Ask(): JSX.Element {
           <label for="voice">{words().voice}</label>
           <select
             id="voice"
-            value={speaker}
-            disabled={isBusy.value}
-            onChange={({ currentTarget }) => setVoice(currentTarget.value as Voice)}
+            value={chosen}
+            disabled={isWaiting}
+            onChange={({ currentTarget }) => setVoice(currentTarget.value)}
           >
             {there.map((name) => (
               <option key={name} value={name}>
                 {words().voices[name]}
               </option>
             ))}
+            {kept.length > 0 && (
+              <optgroup label={words().shelf.title}>
+                {kept.map((name) => (
+                  <option key={name} value={`:${name}`}>
+                    {name}
+                  </option>
+                ))}
+                <option value={BLEND}>{words().shelf.blend}</option>
+              </optgroup>
+            )}
           </select>
         </span>
-        <NumberField field="tokens" disabled={isBusy.value} />
-        <NumberField field="temperature" disabled={isBusy.value} />
-        <button class="main" disabled={isBusy.value || !opened.value}>
+        <NumberField field="tokens" disabled={isWaiting} />
+        <NumberField field="temperature" disabled={isWaiting} />
+        <button class="main" disabled={isWaiting || !opened.value}>
           {words().write}
         </button>
       </form>
+      {canPause.value && <p class="quiet">{words().askPauses}</p>}
       <output class="written" aria-label={words().written}>
         {written}
       </output>

@@ -2,8 +2,8 @@
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { keep } from '../kept.ts';
-import { choose, isBusy, own, read, settings, text, trouble } from '../lab.ts';
-import { leave } from '../run.ts';
+import { choose, isBusy, own, read, report, settings, text, trouble } from '../lab.ts';
+import { leave, resume } from '../run.ts';
 import { TEXTS, type Settings } from '../settings.ts';
 import { bytes, number, words } from '../words/index.ts';
 
@@ -13,7 +13,9 @@ export function TextChoice(): JSX.Element {
   const [draft, setDraft] = useState(own.value);
   const { text: choice } = settings.value;
   const use = async (): Promise<void> => {
-    if (await read()) leave();
+    if (!(await read())) return;
+    leave();
+    await resume().catch(report);
   };
   const pick = (next: Settings['text']): void => {
     choose({ text: next });

@@ -2,12 +2,13 @@
 import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { Learner } from '../../worker/tasks.ts';
-import { activity, begun, isBusy, opened, settings, text } from '../lab.ts';
+import { begun, halt, isBusy, opened, settings, text } from '../lab.ts';
 import { AdapterFields } from '../parts/adapter-fields.tsx';
+import { KeepLearned } from '../parts/adapters/keep-learned.tsx';
 import { NumberField } from '../parts/number-field.tsx';
 import { Series } from '../parts/series.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
-import { begin, evaluations, learn, rerank, steps } from '../run.ts';
+import { begin, evaluations, isResumed, learn, rerank, steps } from '../run.ts';
 import { bytes, number, words } from '../words/index.ts';
 
 const LEARNERS = ['lora', 'full', 'base'] as const;
@@ -28,7 +29,12 @@ export function Training(): JSX.Element {
     await learn(n);
   };
   const curve = (learner: Learner): (number | null)[] => run.map(({ loss }) => loss[learner] ?? null);
-  const shown = LEARNERS.filter((name) => name !== 'full' || (begun.value?.trained.full ?? 1) > 0);
+  const shown = LEARNERS.filter(
+    (name) =>
+      name !== 'full' ||
+      (begun.value?.trained.full ?? 1) > 0 ||
+      run.some(({ loss }) => loss.full !== undefined),
+  );
   const perplexities = (kind: 'new' | 'old'): Partial<Record<Learner, (number | null)[]>> =>
     Object.fromEntries(
       shown.map((name) => [
@@ -84,7 +90,7 @@ export function Training(): JSX.Element {
           <button class="main" disabled={isTraining || !text.value}>
             {begun.value ? words().goOn : words().start}
           </button>
-          <button type="button" disabled={!isTraining} onClick={() => activity.value?.stop.abort()}>
+          <button type="button" disabled={!isTraining} onClick={halt}>
             {words().pause}
           </button>
           <button type="button" disabled={isTraining || !text.value} onClick={() => void go(1)}>
@@ -100,6 +106,7 @@ export function Training(): JSX.Element {
           )}
         </span>
       </form>
+      {isResumed.value && <p role="note">{words().resumed(number(run.length))}</p>}
       <p aria-live="off">{run.length > 0 ? words().stepOf(number(run.length)) : words().nothingYet}</p>
       <Series
         title={words().lossChart}
@@ -155,6 +162,7 @@ export function Training(): JSX.Element {
           </tbody>
         </table>
       </div>
+      <KeepLearned id="training" />
     </ViewFrame>
   );
 }

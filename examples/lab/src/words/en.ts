@@ -1,9 +1,9 @@
 /** The page in English. */
+import type { PaperCount } from 'bax';
 import type { Learner, Voice } from '../../worker/tasks.ts';
+import type { Refusal } from '../../worker/tasks-shelf.ts';
 import type { NumberField, Settings } from '../settings.ts';
 import type { ViewName } from '../lab.ts';
-import { formula } from './en-formula.ts';
-import { learned } from './en-learned.ts';
 
 interface ViewWords {
   readonly name: string;
@@ -64,8 +64,250 @@ const views: Readonly<Record<ViewName, ViewWords>> = {
     idea: 'W + (α/r) B A is one matrix again: the same answers, at the base’s cost.',
     look: 'Merge, and compare: the differences lie under the line that rounding draws, and the device runs the base’s own calls.',
   },
+  adapters: {
+    name: 'Many adapters',
+    idea: 'An adapter is a small change that can be added, weighed, negated and swapped; the base under it stays as it is.',
+    look: 'Train two on different texts and move their weights: one base speaks like the one, like the other, or unlike both. A batch can have a row of each.',
+  },
 };
 
+// ── the formula
+const models: Readonly<Record<Settings['counted'], string>> = {
+  base: 'The lab’s own base',
+  gpt2: 'GPT-2 small',
+  'gpt2-medium': 'GPT-2 medium',
+  gpt3: 'GPT-3 175B',
+};
+const methods: Readonly<Record<PaperCount['method'], string>> = {
+  full: 'All weights',
+  LoRA: 'LoRA',
+  Adapter: 'Adapter',
+  PrefixEmbed: 'PrefixEmbed',
+  PrefixLayer: 'PrefixLayer',
+};
+
+const formula = {
+  countFor: 'Count for',
+  models,
+  drawn: 'Which W is drawn',
+  kinds: { frozen: 'frozen', learned: 'learned', sum: 'never stored' },
+  picture: (name: string, out: number, from: number, r: number, times: string) =>
+    `To scale, for the matrix ${name}: W [${out}, ${from}] is frozen; beside it are learned B [${out}, ${r}] and A [${r}, ${from}]. W’s longest side is ${times} times the rank.`,
+  thin: (times: string) => `All drawn to one scale: W’s longest side is ${times} times as long as B is wide.`,
+  tooThin: 'B and A are too thin for any screen, so they are shown as lines.',
+  trained: 'Numbers trained',
+  share: 'Share of the model',
+  file: 'The adapter’s size',
+  each: (weight: string, r: number, from: number, out: number, count: string) =>
+    `This W has ${weight} numbers; its A and B have r (in + out) = ${r} (${from} + ${out}) = ${count}.`,
+  all: (matrices: string, count: string, model: string) =>
+    `All ${matrices} adapted matrices together: ${count} numbers are trained, and the model’s ${model} stay as they are.`,
+
+  memory: {
+    title: 'Where the memory of training goes',
+    help: 'Worked out for one step with AdamW, without dropout, by running it on a device that only counts.',
+    frozenAs: 'Frozen weights kept in',
+    what: 'What is kept',
+    lines: {
+      frozen: 'Frozen weights',
+      trained: 'Trained weights',
+      gradients: 'Gradients',
+      optimizer: 'The optimiser’s state',
+      activations: 'Activations',
+      peak: 'At most at once',
+    },
+    saved: (times: string) =>
+      `All weights need ${times} times as much memory. LoRA saves gradients and the optimiser’s state; the frozen weights and the activations stay, and activations grow with every token of a batch.`,
+  },
+
+  paper: {
+    title: 'What the paper prints',
+    help: (rows: string, differing: string) =>
+      `Its ${rows} counts, each worked out again by its own formula. Of these rows, ${differing} print another number than the formula gives: they are marked. Where the matrices are underlined, press them to count that row above.`,
+    counts: 'Trained numbers in the paper',
+    countHead: [
+      'Method',
+      'Model',
+      'What is adapted',
+      'r or length',
+      'The formula gives',
+      'The paper prints',
+      'Verdict',
+      'Note',
+    ],
+    memory: 'GPT-3’s memory in the paper, line by line',
+    memoryHead: ['What', 'How', 'Comes to', 'The paper prints', 'Verdict', 'Note'],
+    methods,
+    verdicts: {
+      rounded: 'agrees',
+      truncated: 'agrees, digits cut off',
+      differs: (by: string) => `differs by ${by}`,
+    },
+    /** What the packages say of the paper, in English. */
+    say: (text: string) => text,
+  },
+};
+
+// ── what was learned
+const learned = {
+  reading: 'Looking at what was learned',
+  matrix: 'Matrix',
+  change: 'ΔW',
+  noFull:
+    'To see the change of all weights beside it, let them train too: tick that box in the view Training and begin anew.',
+  spectrum: {
+    title: 'Singular values of ΔW',
+    index: 'i',
+    cliff: (r: number) => `r = ${r}`,
+    lora: (r: number, effective: string) =>
+      `LoRA: ${r} directions and no more, of effective rank ${effective}.`,
+    full: (rank: string, effective: string) =>
+      `All weights: ${rank} directions, of effective rank ${effective}.`,
+    help: 'A singular value says how strongly ΔW acts along one direction. The effective rank is the number of equally strong directions that would be spread as evenly. After r, LoRA’s values are rounding alone, some 16 digits below the first.',
+  },
+  amplification: {
+    title: 'How much LoRA amplifies',
+    help: 'The paper’s Table 7: how large W is along r directions on either side, ‖UᵀWV‖, with U and V of three kinds.',
+    ofDelta: 'W along the directions of ΔW',
+    ofWeight: 'W along its own strongest directions',
+    random: 'W along random directions',
+    randomExpected: 'the same, by the formula r‖W‖/√(d k)',
+    weight: '‖W‖',
+    delta: '‖ΔW‖',
+    factor: 'Amplification: ‖ΔW‖ over W along ΔW’s directions',
+    factorUnscaled: 'the same without α/r: the paper does not say which it means',
+    of: (r: number, seed: number) => `r = ${r}, seed ${seed}`,
+    what: 'Measured',
+    none: 'not determined',
+    verdict: (factor: string, random: string) =>
+      `ΔW is ${factor} times as large as W is along ΔW’s directions; there W is ${random} times as large as along random ones.`,
+  },
+  other: {
+    title: 'Does another adapter find the same directions?',
+    help: 'Train another one on the very same batches, with another start or another rank, and compare: φ(i, j) says how much of its first i directions lies in the other’s first j, from 0 (nothing) to 1 (all).',
+    train: 'Train the other adapter',
+    training: 'Training the other adapter',
+    seed: (seed: number) =>
+      `Choose another seed than ${seed}: with the same one both adapters start with the same directions, and would share them for that reason alone.`,
+    directions: 'Directions of',
+    choices: { A: 'A, as in the paper', delta: 'ΔW' },
+    sides: (r: number, seed: number, otherR: number, otherSeed: number) =>
+      `Down: i, of r = ${r}, seed ${seed}. To the right: j, of r′ = ${otherR}, seed ${otherSeed}.`,
+    measured: 'φ(i, j)',
+    random: 'φ(i, j) of random matrices',
+    says: (first: string, last: string) => `φ(1, 1) = ${first}; all of both: ${last}.`,
+    cell: (name: string, i: number, j: number, value: string) => `${name}(${i}, ${j}) = ${value}`,
+    undetermined: 'not determined',
+    verdict: (first: string, random: string) =>
+      `The strongest direction of each: φ(1, 1) = ${first}. Random directions would share ${random}.`,
+    scale:
+      'In both pictures no colour is 0 and full colour 1, by the square root, so that little is seen, too; grey is not determined.',
+  },
+  everywhere: {
+    title: 'All matrices',
+    look: 'Look at all matrices',
+    looking: 'Looking at all matrices',
+    head: ['Matrix', '‖W‖', '‖ΔW‖', 'Effective rank', 'Amplification'],
+  },
+};
+
+// ── many adapters
+const whatToDo =
+  'Choose the .zip that this page exported, or the two files that PEFT’s save_pretrained wrote: adapter_config.json and adapter_model.safetensors. Nothing was changed.';
+const refused: Readonly<Record<Refusal['why'], (detail: string) => string>> = {
+  tooLarge: (size) =>
+    `That is ${size}; an adapter for this model has less than 32 MB, so this one is for another model. Nothing was changed.`,
+  neither: (names) => `These files are not an adapter: ${names}. ${whatToDo}`,
+  notZip: (place) => `The file is not a .zip that can be read, or it is damaged (${place}). ${whatToDo}`,
+  tooMany: (count) => `The archive has ${count} files, and an adapter is two. ${whatToDo}`,
+  missing: (file) => `There is no ${file}. ${whatToDo}`,
+  several: (file) =>
+    `There are several adapters (more than one ${file}): choose one at a time. Nothing was changed.`,
+  unfit: (reason) =>
+    `The adapter cannot be used with this page’s model: ${reason}. Take one that was trained on this very model, and export it again where it was made if it is damaged. Nothing was changed.`,
+};
+
+const shelf = {
+  teachTitle: 'Train one',
+  name: 'Name',
+  badName: 'Use letters A to Z, digits, _ and -.',
+  nameTaken: 'There is an adapter of that name already: choose another one.',
+  teach: 'Train an adapter',
+  teaching: 'Training an adapter',
+  teachHelp: (r: string, alpha: string, targets: string, lr: string) =>
+    `As the Training view says: r = ${r}, α = ${alpha}, in ${targets}, learning rate ${lr}. What you trained there stays as it is.`,
+  taught: (step: string, steps: string, loss: string) =>
+    `Step ${step} of ${steps}: loss ${loss} nats a token.`,
+  noOwn: 'paste it above first',
+
+  learned: (steps: string) => `What learned in the Training view in ${steps} steps:`,
+  keepAs: 'Keep it as',
+  keep: 'Keep',
+  export: 'Export',
+  exportOf: (name: string) => `Export ${name} as a PEFT directory in a .zip`,
+  exporting: 'Exporting',
+  import: 'Import an adapter: a .zip, or its two files',
+  importing: 'Importing',
+  imported: (name: string) => `It is here as “${name}”, and writes alone now.`,
+  warned: (warning: string) => `The reader says: ${warning}.`,
+  refused,
+
+  title: 'Kept adapters',
+  none: 'None yet: train one, keep what learned in the Training view, or import one.',
+  about: (r: string, matrices: string, numbers: string, size: string) =>
+    `r = ${r}, ${matrices} matrices, ${numbers} numbers, ${size}`,
+  weight: 'Weight',
+  weightOf: (name: string) => `Weight of ${name}`,
+  alone: 'Alone',
+  aloneOf: (name: string) => `${name} alone`,
+  baseAlone: 'The base alone',
+  negate: 'Negated copy',
+  negateOf: (name: string) => `Negated copy of ${name}`,
+  rankOf: (name: string) => `Rank of a smaller copy of ${name}`,
+  smaller: 'Copy of rank',
+  smallerOf: (name: string, rank: string) => `Copy of rank ${rank} of ${name}`,
+  remove: 'Delete',
+  removeOf: (name: string) => `Delete ${name}`,
+  removing: 'Deleting',
+  sureRemove: (name: string) =>
+    `Delete the adapter ${name}? There is no way back but a .zip that you exported.`,
+  broken: (name: string, reason: string) => `${name} is kept, but cannot be read: ${reason}`,
+  making: 'Making an adapter',
+  inUse: 'The blend in use',
+  sumAs: 'Make one adapter of it, as',
+  sum: 'Add up',
+  sameSum: (name: string, difference: string, bound: string) =>
+    `“${name}” does alone what the blend does: the prompt’s logits differ by at most ${difference}. Rounding may make it ${bound}.`,
+  sameNegative: (name: string, difference: string, bound: string) =>
+    `“${name}”, beside the one that it negates, gives the base back: the prompt’s logits differ by at most ${difference}. Rounding may make it ${bound}.`,
+  lost: (name: string, most: string, path: string, least: string) =>
+    `“${name}” is the nearest of its rank. It lacks ${most} of ‖ΔW‖ where it lacks most (${path}), and ${least} where least.`,
+  lostTable: 'What the smaller rank lost',
+
+  next: 'What comes next',
+  nextHelp: 'Move a weight and watch. The numbers are probabilities, computed anew each time.',
+  base: 'Base',
+  blend: 'Blend',
+  writeBlend: 'Write with the blend',
+
+  together: 'Several in one batch',
+  togetherHelp: (rows: string) =>
+    `${rows} rows, one batch: W is multiplied once for all of them, and each row has its own B A added, or none.`,
+  writeTogether: 'Write the rows together',
+  row: 'Row',
+  sameTogether: (count: string, difference: string, largest: string) =>
+    `All ${count} logits, compared with those of each row alone: the largest difference is ${difference}, where logits go up to ${largest}.`,
+  sameBits: (count: string) => `All ${count} logits have the very bits that each row has alone.`,
+
+  sizes: 'Bytes, to scale',
+  oneBase: (count: string) => `One base and its adapters (${count})`,
+  wholeModels: (count: string) => `As many models, each trained whole (${count})`,
+  sizesAre: (base: string, adapters: string, whole: string) =>
+    `The base has ${base}, the adapters together ${adapters}. Models of their own would have ${whole}.`,
+  bytes: 'Bytes',
+};
+
+// ── the page
 export const en = {
   title: 'See LoRA learn',
   subtitle: 'A real Transformer, trained in this tab. Nothing that you type leaves your computer.',
@@ -95,6 +337,14 @@ export const en = {
     'It computes without a GPU, which is slower and works as well. To use one, take a browser with WebGPU (Chrome, Edge, Safari 26, Firefox 141 and newer), and see that hardware acceleration is on in its settings.',
   notKept:
     'This browser keeps nothing for this page (a private window, perhaps): export what you want to keep.',
+  notStored: (reason: string) =>
+    `What learns now cannot be kept in this browser (${reason}): export what you want to keep.`,
+  otherTab: 'Another tab of this page keeps its run; the run of this tab is gone when it is closed.',
+  lost: 'The GPU was lost: the computer slept, perhaps, or its driver was started anew. What was on it is gone; what this browser keeps is not.',
+  onWasm: 'Go on without the GPU',
+  onGpu: 'Try the GPU again',
+  resumed: (steps: string) =>
+    `Kept from an earlier visit: ${steps} steps. The adapter goes on from there; the optimiser’s memory of past gradients begins anew, so the first steps may be a little rough. The model of which all weights were trained is not kept.`,
 
   corpus: 'What is learned',
   text: 'Text to learn',
@@ -207,5 +457,8 @@ export const en = {
   write: 'Write',
   writing: 'Writing',
   written: 'What the model wrote',
+  askPauses: 'Asking pauses the training after its step; then it goes on.',
+
+  shelf,
 };
 export type Words = typeof en;

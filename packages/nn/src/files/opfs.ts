@@ -195,7 +195,7 @@ async function unlessMissing<T>(f: () => Promise<T>, path: string): Promise<T | 
       if (nameOf(error) === 'NotFoundError') return undefined;
       throw error;
     }
-  }, path, 'could not be opened'); // prettier-ignore
+  }, path, 'could not be opened', async () => quota(0, undefined)); // prettier-ignore
 }
 
 /** Runs `f`; the browser's errors become `BaxError`s that say what they mean for `path`. */
