@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { availableParallelism } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { BackendSeconds } from './test/support/backend-seconds.ts';
@@ -9,7 +11,10 @@ execFileSync(process.execPath, ['kernels/embed.mjs'], { cwd: import.meta.dirname
 // Before any worker starts: the system reads LD_LIBRARY_PATH when a process begins.
 const driver = await chooseDriver();
 console.log(`webgpu tests: ${driver.name} (${driver.kind})`);
-Object.assign(process.env, driver.env, { BAX_GPU: driver.kind });
+/** Where the examples' pages are built: once for all tests of this run. */
+const pages = mkdtempSync(join(tmpdir(), 'bax-pages-'));
+process.once('exit', () => rmSync(pages, { recursive: true, force: true }));
+Object.assign(process.env, driver.env, { BAX_GPU: driver.kind, BAX_PAGES: pages });
 
 // Tests run from source, without a build: workspace packages resolve by their `source` export condition.
 const conditions = ['source'];

@@ -1,5 +1,6 @@
 /** An example's page as it is published: built, and served with the headers of its configuration. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,19 +15,36 @@ export interface ServedApp {
 }
 
 export async function serveApp(example: 'app' | 'lab' = 'app'): Promise<ServedApp> {
-  const outDir = await mkdtemp(join(tmpdir(), `bax-${example}-`));
-  const options = {
+  const shared = process.env.BAX_PAGES; // the test run's, which removes it
+  const home = shared ?? (await mkdtemp(join(tmpdir(), 'bax-pages-')));
+  const outDir = await built(example, home);
+  const server = await preview({
     configFile: configOf(example),
     logLevel: 'warn',
-    build: { outDir, emptyOutDir: true },
-  } as const;
-  await build(options);
-  const server = await preview({ ...options, preview: { port: 0, host: '127.0.0.1' } });
+    build: { outDir },
+    preview: { port: 0, host: '127.0.0.1' },
+  });
   return {
     url: server.resolvedUrls!.local[0],
     async close() {
       await server.close();
-      await rm(outDir, { recursive: true });
+      if (!shared) await rm(home, { recursive: true });
     },
   };
+}
+
+/** Builds the page unless it stands in `home` already; of those who build it at once, one is taken. */
+async function built(example: 'app' | 'lab', home: string): Promise<string> {
+  const outDir = join(home, example);
+  if (existsSync(outDir)) return outDir;
+  const mine = await mkdtemp(join(home, `${example}-`));
+  await build({
+    configFile: configOf(example),
+    logLevel: 'warn',
+    build: { outDir: mine, emptyOutDir: true },
+  });
+  await rename(mine, outDir).catch((error: unknown) => {
+    if (!existsSync(outDir)) throw error;
+  });
+  return outDir;
 }
