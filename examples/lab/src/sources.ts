@@ -1,4 +1,4 @@
-/** The lines of this repository that the views speak of: found by what is written there, so that they move with it. */
+/** The lines of this repository that the views speak of, and the lessons: found by what is written there, so that they move with it. */
 
 export interface Source {
   /** From the repository's root. */
@@ -53,6 +53,31 @@ export const SOURCES = {
     file: 'packages/nn/src/lora/lora-model.ts',
     at: 'activate(which:',
     load: async () => import('../../../packages/nn/src/lora/lora-model.ts?raw'),
+  },
+  'lesson-3': {
+    file: 'examples/learn/03-a-layer.ts',
+    at: ' * Lesson 3: ',
+    load: async () => import('../../learn/03-a-layer.ts?raw'),
+  },
+  'lesson-4': {
+    file: 'examples/learn/04-lora-in-50-lines.ts',
+    at: ' * Lesson 4: ',
+    load: async () => import('../../learn/04-lora-in-50-lines.ts?raw'),
+  },
+  'lesson-5': {
+    file: 'examples/learn/05-the-first-steps.ts',
+    at: ' * Lesson 5: ',
+    load: async () => import('../../learn/05-the-first-steps.ts?raw'),
+  },
+  'lesson-6': {
+    file: 'examples/learn/06-merge-and-its-bound.ts',
+    at: ' * Lesson 6: ',
+    load: async () => import('../../learn/06-merge-and-its-bound.ts?raw'),
+  },
+  'lesson-7': {
+    file: 'examples/learn/07-rank-and-which-matrices.ts',
+    at: ' * Lesson 7: ',
+    load: async () => import('../../learn/07-rank-and-which-matrices.ts?raw'),
   },
 } as const satisfies Readonly<Record<string, Source>>;
 export type SourceName = keyof typeof SOURCES;

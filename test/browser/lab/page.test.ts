@@ -77,6 +77,25 @@ it('all is done by keys alone', { timeout: 120_000 }, async () => {
   await page.getByRole('heading', { name: 'Merged or not' }).waitFor();
 });
 
+it('each view leads to its lesson, and to the line of the source that does it', async () => {
+  const page = await lab.open();
+  for (const view of await views()) {
+    await page.getByRole('link', { name: view, exact: true }).click();
+    for (const [link, marked] of [
+      [/^The lesson: /, /^ \* Lesson \d: /],
+      [/^The source: /, /\w+\(|class \w+/],
+    ] as const) {
+      await page.locator('.links').getByRole('button', { name: link }).click();
+      const mark = page.getByRole('dialog').locator('mark');
+      await mark.waitFor();
+      expect(await mark.allTextContents(), view).toEqual([expect.stringMatching(marked)]);
+      expect(await page.getByRole('dialog').locator('pre').textContent()).toContain('\n}');
+      await page.keyboard.press('Escape');
+      await page.getByRole('dialog').waitFor({ state: 'hidden' });
+    }
+  }
+});
+
 it('a first visit fetches no more than its budget, from its own place, and is quick when it comes again', async () => {
   const page = await lab.blank();
   const seen: Request[] = [];

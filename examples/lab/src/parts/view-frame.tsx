@@ -10,11 +10,12 @@ export interface ViewFrameProps {
   readonly name: ViewName;
   /** Side by side where there is room. */
   readonly formulas: readonly string[];
+  readonly lesson: SourceName & `lesson-${number}`;
   readonly source: SourceName;
   readonly children: ComponentChildren;
 }
 
-export function ViewFrame({ name, formulas, source, children }: ViewFrameProps): JSX.Element {
+export function ViewFrame({ name, formulas, lesson, source, children }: ViewFrameProps): JSX.Element {
   const { name: title, idea, look } = words().views[name];
   return (
     <section class="view" aria-labelledby={`view-${name}`}>
@@ -30,7 +31,8 @@ export function ViewFrame({ name, formulas, source, children }: ViewFrameProps):
       <p class="look">
         <b>{words().lookFor}:</b> {look}
       </p>
-      <p class="links">
+      <p class="row links">
+        <SourceLink name={lesson}>{words().lesson}</SourceLink>
         <SourceLink name={source}>{words().source}</SourceLink>
       </p>
       {children}

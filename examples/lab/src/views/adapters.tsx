@@ -16,6 +16,7 @@ export function Adapters(): JSX.Element {
   return (
     <ViewFrame
       name="adapters"
+      lesson="lesson-4"
       source="lora-model"
       formulas={[String.raw`W' = W + \sum_i w_i \, \tfrac{\alpha_i}{r_i} B_i A_i`]}
     >

@@ -51,6 +51,7 @@ export function FirstSteps(): JSX.Element {
   return (
     <ViewFrame
       name="steps"
+      lesson="lesson-5"
       source="first-steps"
       formulas={[
         String.raw`\nabla_B = \tfrac{\alpha}{r}\, G\,(A X)^{\top}`,

@@ -26,6 +26,7 @@ export function Formula(): JSX.Element {
   return (
     <ViewFrame
       name="formula"
+      lesson="lesson-4"
       source="lora-linear"
       formulas={[
         String.raw`h = W x + \tfrac{\alpha}{r} B A x`,

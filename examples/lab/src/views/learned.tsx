@@ -48,6 +48,7 @@ export function Learned(): JSX.Element {
   return (
     <ViewFrame
       name="learned"
+      lesson="lesson-7"
       source="spectrum"
       formulas={[
         String.raw`\Delta W = \tfrac{\alpha}{r} B A = \textstyle\sum_{i=1}^{r} \sigma_i u_i v_i^{\top}`,

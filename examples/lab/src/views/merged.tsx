@@ -60,6 +60,7 @@ export function Merged(): JSX.Element {
   return (
     <ViewFrame
       name="merged"
+      lesson="lesson-6"
       source="merge"
       formulas={[
         String.raw`W' = W + \tfrac{\alpha}{r} B A`,

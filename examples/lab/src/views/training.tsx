@@ -45,6 +45,7 @@ export function Training(): JSX.Element {
   return (
     <ViewFrame
       name="training"
+      lesson="lesson-3"
       source="learners"
       formulas={[
         String.raw`h = W x + \tfrac{\alpha}{r} B A x`,
