@@ -10,21 +10,22 @@ export const ISOLATED = {
 /** What the page needs to be allowed; for models from elsewhere, name their hosts in `connect-src` too. */
 export const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
-/** The model that comes with the repository, at base/: served from where it is in development, copied into the build. */
+/** The folder of the model that comes with the repository. */
+export const BASE = fileURLToPath(new URL('../finetune/base/', import.meta.url));
+/** That model, at base/: served from where it is in development, copied into the build. */
 export function baseModel(): Plugin {
-  const folder = fileURLToPath(new URL('../finetune/base/', import.meta.url));
   return {
     name: 'base-model',
     configureServer({ middlewares }) {
       middlewares.use((request, _, next) => {
         if (request.url?.startsWith('/base/'))
-          request.url = `/@fs${folder}${request.url.slice('/base/'.length)}`;
+          request.url = `/@fs${BASE}${request.url.slice('/base/'.length)}`;
         next();
       });
     },
     generateBundle() {
-      for (const file of readdirSync(folder))
-        this.emitFile({ type: 'asset', fileName: `base/${file}`, source: readFileSync(folder + file) });
+      for (const file of readdirSync(BASE))
+        this.emitFile({ type: 'asset', fileName: `base/${file}`, source: readFileSync(BASE + file) });
     },
   };
 }

@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { theme, type Theme } from './colours.ts';
+import { isOffline } from './home.ts';
 import { canKeep } from './kept.ts';
 import {
   activity, hrefOf, isLost, notKept, open, opened, progress, reopen, report, status, trouble, view, type ViewName,
@@ -158,6 +159,11 @@ export function App(): JSX.Element {
         >
           {words().link}
         </button>
+        {!isOffline && (
+          <a href="./bax-lab.zip" download>
+            {words().takeHome}
+          </a>
+        )}
       </footer>
     </>
   );

@@ -3,13 +3,13 @@ import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { type Call, connect } from '../../app/calls.ts';
 import type { CountTasks } from '../worker/count-tasks.ts';
+// oxlint-disable-next-line import/default -- Vite makes it
+import Counter from '../worker/counter.ts?worker';
 import { trouble } from './lab.ts';
 
 const calls: { quick?: Call<CountTasks>; slow?: Call<CountTasks> } = {};
 const counter = (which: 'quick' | 'slow'): Call<CountTasks> =>
-  (calls[which] ??= connect<CountTasks>(
-    new Worker(new URL('../worker/counter.ts', import.meta.url), { type: 'module' }),
-  ));
+  (calls[which] ??= connect<CountTasks>(new Counter()));
 
 /** How long a choice must rest before the memory is counted, which takes a second of a large model. */
 const REST = 300;

@@ -2,15 +2,16 @@
 import { computed, effect, signal } from '@preact/signals';
 import type { DeviceName } from 'bax';
 import { type Call, connect, TaskError } from '../../app/calls.ts';
+// oxlint-disable-next-line import/default -- Vite makes it
+import LabWorker from '../worker/worker.ts?worker';
 import type { Begun, Opened, Tasks, TextRead } from '../worker/tasks.ts';
 import type { NotKept } from '../worker/tasks-shelf.ts';
+import { home } from './home.ts';
 import { keep, kept } from './kept.ts';
 import { queryOf, type Settings, settingsOf } from './settings.ts';
 import { words } from './words/index.ts';
 
-const newWorker = (): Worker =>
-  new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' });
-let worker = newWorker();
+let worker = new LabWorker();
 let connection = connect<Tasks>(worker);
 export const call: Call<Tasks> = async (...what) => connection(...what);
 
@@ -145,7 +146,7 @@ export async function open(device?: DeviceName): Promise<void> {
     call(
       'open',
       {
-        home: document.baseURI,
+        home,
         // `?device=wasm` chooses where to compute; `?device=webgpu&software` also takes a GPU that is none, for tests.
         device: device ?? ((query.get('device') ?? 'auto') as DeviceName),
         software: query.has('software'),
@@ -159,7 +160,7 @@ export async function open(device?: DeviceName): Promise<void> {
 /** Begins anew in a new worker: what the old one held is gone. */
 export async function reopen(device: DeviceName): Promise<void> {
   worker.terminate();
-  worker = newWorker();
+  worker = new LabWorker();
   connection = connect<Tasks>(worker);
   opened.value = text.value = begun.value = undefined;
   isLost.value = false;

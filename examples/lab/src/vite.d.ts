@@ -4,4 +4,9 @@ declare module '*?raw' {
   // oxlint-disable-next-line import/no-default-export -- Vite's own
   export default text;
 }
+declare module '*?worker' {
+  const start: new () => Worker;
+  // oxlint-disable-next-line import/no-default-export -- Vite's own
+  export default start;
+}
 declare module '*.css';

@@ -1,5 +1,6 @@
 /** What the page asks of its counter: no device, no weights, only sizes. */
 import type { PaperCount, PaperMemoryLine } from 'bax';
+import type { Home } from './home.ts';
 import type { AdapterChoice, Place } from './tasks.ts';
 
 /** The lab's own base, and models that no tab could hold. */
@@ -7,8 +8,7 @@ export type CountedModel = 'base' | 'gpt2' | 'gpt2-medium' | 'gpt3';
 
 export interface CountChoice extends Pick<AdapterChoice, 'r' | 'alpha' | 'targets'> {
   readonly model: CountedModel;
-  /** The page's address: the base's configuration lies at base/. */
-  readonly home: string;
+  readonly home: Home;
 }
 export interface CountedMatrix extends Place {
   /** As targets are named: `q`. */

@@ -15,8 +15,11 @@ import {
   type MemoryPlan,
 } from 'bax';
 import { serve } from '../../app/calls.ts';
+import { baseFolder } from './home.ts';
 import { LEDGER_LINES, type CountChoice, type CountTasks, type Ledger } from './count-tasks.ts';
 
+/** Bytes of a config.json, at most. */
+const MOST_CONFIG = 100_000;
 /** No masks to keep; the lab's own base has no dropout either. */
 const NO_DROPOUT = { resid_pdrop: 0, embd_pdrop: 0, attn_pdrop: 0 };
 const SIZES = {
@@ -34,12 +37,11 @@ async function once<T>(key: readonly unknown[], make: () => T | Promise<T>): Pro
   return found.get(name) as T;
 }
 
-const configOf = async ({ model, home }: CountChoice): Promise<Gpt2Config> =>
+const configOf = async ({ model, home }: CountChoice, signal: AbortSignal): Promise<Gpt2Config> =>
   once(['config', model], async () => {
     if (model !== 'base') return gpt2Config({ ...SIZES[model], ...NO_DROPOUT });
-    const answer = await fetch(new URL('base/config.json', home));
-    if (!answer.ok) throw new Error(`the base's config.json could not be loaded: ${answer.status}`);
-    return gpt2Config((await answer.json()) as Record<string, unknown>);
+    const text = await (await baseFolder(home, signal)).readText('config.json', MOST_CONFIG);
+    return gpt2Config(JSON.parse(text) as Record<string, unknown>);
   });
 
 /** Which matrices there are does not depend on r. */
@@ -54,7 +56,7 @@ const ledgerOf = (plan: MemoryPlan): Ledger => {
 serve<CountTasks>({
   async count(choice, _, signal) {
     signal.throwIfAborted();
-    const config = await configOf(choice);
+    const config = await configOf(choice, signal);
     const { entries, modelParameters } = await planOf(choice, config);
     const { n_layer: layers, n_embd: width } = config;
     const { r, alpha, targets } = choice;
@@ -78,7 +80,7 @@ serve<CountTasks>({
 
   async ledger(choice, _, signal) {
     signal.throwIfAborted();
-    const model = await configOf(choice);
+    const model = await configOf(choice, signal);
     const { r, alpha, targets, batch, context, frozen } = choice;
     const plan = { model, batch, context };
     return {

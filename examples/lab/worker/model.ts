@@ -1,26 +1,15 @@
 /** The one model of the lab, where it computes, and what it reads. */
-import {
-  BaxError,
-  crc32,
-  device,
-  httpFolder,
-  loadGpt2,
-  loadTokenizer,
-  targetsOf,
-  type Gpt2,
-  type Tokenizer,
-} from 'bax';
+import { BaxError, crc32, device, loadGpt2, loadTokenizer, targetsOf, type Gpt2, type Tokenizer } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
+import { baseFolder, shippedText, type Home } from './home.ts';
 import type { Tasks, TextChoice } from './tasks.ts';
 
-/** Blocks of the model, kept across visits. */
-const CACHE = 'bax-lab';
 /** Of a text of one's own: more would take minutes to read. */
 const MOST_CHARACTERS = 4_000_000;
 const LEAST_TOKENS = 400;
 
 interface Model {
-  readonly home: string;
+  readonly home: Home;
   readonly base: Gpt2;
   readonly tokenizer: Tokenizer;
   /** Text of the kind that the base was trained on, and that it never saw. */
@@ -47,17 +36,10 @@ export function chosenText(): Text {
   return text;
 }
 
-async function shipped(home: string, name: string): Promise<string> {
-  const answer = await fetch(new URL(`texts/${encodeURIComponent(name)}.txt`, home));
-  if (!answer.ok)
-    throw new BaxError(`the text '${name}' could not be loaded: ${answer.status} ${answer.statusText}`);
-  return answer.text();
-}
-
 /** @throws if it is too long, or too short to learn from. */
 export async function textOf(choice: TextChoice): Promise<Text> {
   const { home, tokenizer } = model();
-  const all = 'own' in choice ? choice.own : await shipped(home, choice.shipped);
+  const all = 'own' in choice ? choice.own : await shippedText(home, choice.shipped);
   if (all.length > MOST_CHARACTERS)
     throw new BaxError(`the text has ${all.length} characters; ${MOST_CHARACTERS} can be read`);
   const tokens = tokenizer.encode(all);
@@ -74,10 +56,10 @@ export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
   async open({ home, device: wanted, software }, tell, signal) {
     let why = '';
     const backend = await device(wanted, { software, say: (message) => (why = message) });
-    const folder = httpFolder(new URL('base/', home).href, { cache: CACHE, signal });
+    const folder = await baseFolder(home, signal);
     const tokenizer = await loadTokenizer(folder);
     const base = await loadGpt2(folder, { signal, onProgress: tell });
-    opened = { home, base, tokenizer, old: tokenizer.encode(await shipped(home, 'old')) };
+    opened = { home, base, tokenizer, old: tokenizer.encode(await shippedText(home, 'old')) };
     return {
       device: `${backend.name}: ${backend.info.adapter}`,
       why,

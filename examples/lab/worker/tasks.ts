@@ -1,5 +1,6 @@
 /** What the page asks of its worker, and in which numbers it is answered. Text is never in it: both ends know no language. */
 import type { DeviceName } from 'bax';
+import type { Home } from './home.ts';
 import type { LearnedTasks } from './learned-tasks.ts';
 import type { NotKept, ShelfTasks, Weights } from './tasks-shelf.ts';
 
@@ -139,8 +140,7 @@ export interface MergedProof {
 
 export interface Tasks extends LearnedTasks, ShelfTasks {
   open: {
-    /** `home` is the page's address: the model lies at base/, texts at texts/. */
-    give: { home: string; device: DeviceName; software: boolean };
+    give: { home: Home; device: DeviceName; software: boolean };
     told: { done: number; total: number };
     result: Opened;
   };

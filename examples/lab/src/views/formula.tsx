@@ -3,6 +3,7 @@ import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { CountChoice } from '../../worker/count-tasks.ts';
 import { useCount } from '../counts.ts';
+import { home } from '../home.ts';
 import { choose, settings } from '../lab.ts';
 import { TargetFields } from '../parts/adapter-fields.tsx';
 import { DrawnMatrices } from '../parts/drawn-matrices.tsx';
@@ -19,7 +20,7 @@ const drawn = signal('');
 
 export function Formula(): JSX.Element {
   const { counted, r, alpha, targets } = settings.value;
-  const choice: CountChoice = { model: counted, home: document.baseURI, r, alpha, targets };
+  const choice: CountChoice = { model: counted, home, r, alpha, targets };
   const { value, isOld } = useCount('count', choice);
   const matrix = value?.matrices.find(({ name }) => name === drawn.value) ?? value?.matrices[0];
   const { formula } = words();

@@ -370,6 +370,7 @@ export const en = {
   numbersCsv: 'Numbers as CSV',
   link: 'Copy a link to these choices',
   linkCopied: 'The link is copied.',
+  takeHome: 'Take this page home: a .zip that works without a network',
 
   matrix: 'Matrix',
   optimizer: 'Optimiser',

@@ -382,6 +382,7 @@ export const ja: Words = {
   numbersCsv: '数値を CSV で',
   link: 'この設定へのリンクをコピー',
   linkCopied: 'リンクをコピーしました。',
+  takeHome: 'このページを持ち帰る（ネットワークなしで動く .zip）',
 
   matrix: '行列',
   optimizer: '最適化手法',
