@@ -64,7 +64,7 @@ export function Training(): JSX.Element {
         <NumberField field="fullLr" disabled={isTraining} />
         <NumberField field="batch" disabled={isTraining} />
         <NumberField field="context" disabled={isTraining} />
-        <label class="field">
+        <label class="check">
           <input
             type="checkbox"
             checked={full.value}

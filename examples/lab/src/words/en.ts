@@ -332,7 +332,7 @@ export const en = {
   failed: (what: string) => `${what}: failed.`,
   notLoaded: 'The model is not loaded yet.',
   model: (parameters: string, size: string, device: string) =>
-    `GPT-2 with ${parameters} parameters (${size}), on ${device}`,
+    `GPT-2 with ${parameters} parameters (${size}), on ${device}.`,
   noGpu:
     'It computes without a GPU, which is slower and works as well. To use one, take a browser with WebGPU (Chrome, Edge, Safari 26, Firefox 141 and newer), and see that hardware acceleration is on in its settings.',
   notKept:

@@ -327,7 +327,7 @@ export const ja: Words = {
   stopped: (what) => `${what}：停止しました。`,
   failed: (what) => `${what}：失敗しました。`,
   notLoaded: 'モデルはまだ読み込まれていません。',
-  model: (parameters, size, device) => `GPT-2、パラメータ ${parameters} 個（${size}）、${device}`,
+  model: (parameters, size, device) => `GPT-2、パラメータ ${parameters} 個（${size}）、${device}。`,
   noGpu:
     'GPU なしで計算しています。遅くなりますが、同じように動きます。GPU を使うには WebGPU に対応したブラウザ（Chrome、Edge、Safari 26、Firefox 141 以降）で、設定のハードウェア アクセラレーションを有効にしてください。',
   notKept:
