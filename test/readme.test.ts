@@ -55,8 +55,24 @@ describe.concurrent('the code of the README', () => {
   });
 });
 
+describe.each(['', 'examples/lab/'])('%sREADME.ja.md', (folder) => {
+  const [english, japanese] = ['README.md', 'README.ja.md'].map((file) => read(folder + file));
+  const parts = {
+    code: /^```\w*\n.*?^```$/gms,
+    links: /(?<=\]\()(?!README)[^)\s]+(?=\))/g,
+    headings: /^#+(?= )/gm,
+    rows: /^\|/gm,
+  };
+  it.each(Object.entries(parts))('says what the English one does: %s', (_, pattern) => {
+    const [inEnglish, inJapanese] = [english, japanese].map((text) => all(text, pattern).map(([found]) => found));
+    expect(inEnglish.length).toBeGreaterThan(0);
+    expect(inJapanese).toEqual(inEnglish);
+  });
+});
+
 describe.each([
   ['README.md', README],
+  ['README.ja.md', read('README.ja.md')],
   ['CONTRIBUTING.md', CONTRIBUTING],
 ])('%s', (_, text) => {
   it('links only to what is there, by its name', () => {
