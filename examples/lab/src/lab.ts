@@ -15,7 +15,7 @@ let connection = connect<Tasks>(worker);
 export const call: Call<Tasks> = async (...what) => connection(...what);
 
 // ── where one is, and what is chosen: the address has both, #/training?r=4
-const VIEWS = ['formula', 'steps', 'training', 'learned', 'merged', 'adapters'] as const;
+const VIEWS = ['formula', 'steps', 'training', 'learned', 'merged', 'adapters', 'hood'] as const;
 export type ViewName = (typeof VIEWS)[number];
 function addressed(): { view: ViewName; query: URLSearchParams } {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');

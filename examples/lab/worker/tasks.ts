@@ -1,5 +1,6 @@
 /** What the page asks of its worker, and in which numbers it is answered. Text is never in it: both ends know no language. */
 import type { DeviceName } from 'bax';
+import type { HoodTasks } from './hood-tasks.ts';
 import type { LearnedTasks } from './learned-tasks.ts';
 import type { NotKept, ShelfTasks, Weights } from './tasks-shelf.ts';
 
@@ -137,7 +138,7 @@ export interface MergedProof {
   readonly ran: Readonly<Record<'base' | 'unmerged' | 'merged', readonly Ran[]>>;
 }
 
-export interface Tasks extends LearnedTasks, ShelfTasks {
+export interface Tasks extends HoodTasks, LearnedTasks, ShelfTasks {
   open: {
     /** `home` is the page's address: the model lies at base/, texts at texts/. */
     give: { home: string; device: DeviceName; software: boolean };
