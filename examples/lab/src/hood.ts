@@ -28,11 +28,14 @@ export async function takeApart(): Promise<void> {
   const { value } = subject;
   const found = await act(words().hood.reading, async () => call('tape', choice.value));
   if (!found) return;
-  seen.value = { subject: value, value: found };
   const first = groupsOf(found.calls).map(({ key }) => key);
   if (!first.some((key) => opened.value.has(key))) opened.value = new Set([first[0], first.at(-1)!]);
-  if (!found.calls[chosen.value]) chosen.value = 0;
+  if (seen.value === undefined || !found.calls[chosen.value]) chosen.value = typical(found.calls);
+  seen.value = { subject: value, value: found };
 }
+/** The first adapted matrix whose x is asked for, too. */
+const typical = (calls: readonly TapeCall[]): number =>
+  Math.max(0, calls.findIndex((call) => holds(call, true) && call.inputs[0].isAsked)); // prettier-ignore
 export async function measure(): Promise<void> {
   const { value } = subject;
   const found = await act(words().hood.measuring, async (stop) =>

@@ -98,6 +98,7 @@ export class Anatomist {
       return tape.map((record) => ({
         op: record.op.name,
         shape: record.outputs[0].shape,
+        scalars: (record.attrs as { readonly scalars?: readonly number[] }).scalars ?? [],
         from: record.inputs.flatMap((t, i): InnerCall['from'] => {
           const source = record.sources[i];
           if (source) return [{ call: calls.get(source)! }];

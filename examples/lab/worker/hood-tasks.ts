@@ -28,6 +28,8 @@ export interface InnerCall {
   readonly shape: readonly number[];
   /** Inner calls, or inputs of the outer one. */
   readonly from: readonly ({ readonly call: number } | { readonly input: number })[];
+  /** Numbers among its arguments. */
+  readonly scalars: readonly number[];
 }
 export interface TapeCall {
   readonly op: string;

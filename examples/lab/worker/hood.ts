@@ -172,7 +172,7 @@ function inputsIn(
 const attrsOf = ({ attrs }: TapeRecord): string =>
   Object.entries(attrs as Record<string, unknown>)
     .filter(([, value]) => !(Array.isArray(value) && value.length === 0))
-    .map(([name, value]) => `${name} = ${JSON.stringify(value)}`)
+    .map(([name, value]) => `${name} = ${JSON.stringify(value).replaceAll('"', '')}`)
     .join(', ');
 
 /** Each weight counts once. */

@@ -352,7 +352,7 @@ const hood = {
 
   timesTitle: 'Time, call by call',
   timesHelp:
-    'Each call of the tape is run alone, several times over, until a number of its result can be read: the median counts. In the real step elementwise calls join into one, and nobody waits in between, so that it may take less than their sum.',
+    'Each call of the tape is run alone, several times over, until a number of its result can be read: the median counts. The step at one go differs from their sum: elementwise calls join into one there, nobody waits in between, and there is more to do: the embedding, and adding up gradients.',
   measure: 'Time each call',
   whole: (both: string, forward: string, backward: string, calls: string) =>
     `The step at one go: ${both} ms (${forward} forward, ${backward} backward). Its calls one by one: ${calls} ms.`,

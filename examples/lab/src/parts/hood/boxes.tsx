@@ -35,22 +35,25 @@ export function Box({ at, title, detail, kind = '', onChoose, children }: BoxPro
   );
 }
 
-/** From one box to another below it; past those between them, by the lane at the side. */
+/** From one box to another below it; where others are in the way, by the lane at the side. */
 export function Edge({
   from,
   to,
+  all,
   lane,
 }: {
   readonly from: At;
   readonly to: At;
+  readonly all: readonly At[];
   readonly lane: number;
 }): JSX.Element {
-  const [y1, y2] = [from.y + HEIGHT, to.y];
-  const middle = (y1 + y2) / 2;
+  const isFree = !all.some(
+    ({ x, row }) => from.row < row && row < to.row && Math.abs(x - from.x) < WIDTH + GAP_X,
+  );
+  const last = to.y - GAP_Y;
   const [out, into] = [from, to].map(({ y }) => y + HEIGHT / 2);
-  const d =
-    to.row === from.row + 1
-      ? `M ${from.x} ${y1} C ${from.x} ${middle}, ${to.x} ${middle}, ${to.x} ${y2}`
-      : `M ${from.x + WIDTH / 2} ${out} H ${lane - 8} q 8 0 8 8 V ${into - 8} q 0 8 -8 8 H ${to.x + WIDTH / 2}`;
+  const d = isFree
+    ? `M ${from.x} ${from.y + HEIGHT} V ${last} C ${from.x} ${to.y}, ${to.x} ${last}, ${to.x} ${to.y}`
+    : `M ${from.x + WIDTH / 2} ${out} H ${lane - 8} q 8 0 8 8 V ${into - 8} q 0 8 -8 8 H ${to.x + WIDTH / 2}`;
   return <path class="edge" d={d} />;
 }

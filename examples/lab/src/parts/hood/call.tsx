@@ -84,7 +84,7 @@ function Inputs({ tape, call }: { readonly tape: Tape; readonly call: TapeCall }
   const symbols = formula?.symbols(call.inputs.length) ?? [];
   const name = (from: From): string => {
     if ('call' in from) return `${from.call} ${tape.calls[from.call].op}`;
-    return 'parameter' in from ? from.parameter : hood.from[from.other];
+    return 'parameter' in from ? from.parameter.replace(`${call.path}.`, '') : hood.from[from.other];
   };
   const kind = (from: From): string => ('parameter' in from ? (from.isTrained ? 'learned' : 'frozen') : '');
   return (
@@ -107,7 +107,7 @@ function Inputs({ tape, call }: { readonly tape: Tape; readonly call: TapeCall }
                 {name(from)}
                 {'parameter' in from && <small> {from.isTrained ? hood.trained : hood.frozen}</small>}
               </td>
-              <td>{shown(shape)}</td>
+              <td class="shape">{shown(shape)}</td>
               <td>
                 {isAsked ? (
                   formula && symbols[i] && <Tex>{gradientOf(formula, symbols[i]) ?? 'g'}</Tex>
@@ -127,7 +127,7 @@ function Kernels({ name, pass, tape }: { name: string; pass: Pass; tape: Tape })
   const { hood } = words();
   const files = [...new Set(pass.kernels)];
   return (
-    <p>
+    <p class="kernels">
       {name}:{' '}
       {files.length === 0
         ? hood.nothing

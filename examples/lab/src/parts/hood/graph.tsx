@@ -60,6 +60,7 @@ export function TapeGraph({ tape: { calls } }: { readonly tape: Tape }): JSX.Ele
       if (from && from.row < to.row) edges.set(`${from.row},${from.x} ${to.row},${to.x}`, { from, to });
     }
   });
+  const boxes = [...new Set(at.values())];
   const left = -width / 2 + 4;
   return (
     <svg
@@ -70,7 +71,7 @@ export function TapeGraph({ tape: { calls } }: { readonly tape: Tape }): JSX.Ele
       style={{ maxWidth: `${width}px` }}
     >
       {[...edges].map(([key, edge]) => (
-        <Edge key={key} {...edge} lane={width / 2 - LANE} />
+        <Edge key={key} {...edge} all={boxes} lane={width / 2 - LANE} />
       ))}
       {groups.map(({ key, at: place, bottom }) => {
         const own = groupsOf(calls).find((group) => group.key === key)!.calls;

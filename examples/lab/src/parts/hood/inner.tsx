@@ -20,8 +20,10 @@ export function Inner({ call }: { readonly call: TapeCall }): JSX.Element {
     row,
   }));
   const width = columns * (WIDTH + GAP_X) + 2 * LANE;
-  const reads = (i: number): string[] =>
-    inner[i].from.flatMap((one) => ('input' in one ? [plain(symbols[one.input] ?? `x${one.input}`)] : []));
+  const reads = (i: number): string[] => [
+    ...inner[i].from.flatMap((one) => ('input' in one ? [plain(symbols[one.input] ?? `x${one.input}`)] : [])),
+    ...inner[i].scalars.map(String),
+  ];
   const kindOf = (i: number): string => {
     const own = inner[i].from.flatMap((one) => ('input' in one ? [inputs[one.input]] : []));
     if (own.some(({ from }) => 'parameter' in from && from.isTrained)) return 'learned';
@@ -41,7 +43,13 @@ export function Inner({ call }: { readonly call: TapeCall }): JSX.Element {
         {inner.flatMap(({ from }, i) =>
           from.flatMap((one) =>
             'call' in one ? (
-              <Edge key={`${one.call} ${i}`} from={at[one.call]} to={at[i]} lane={width / 2 - LANE} />
+              <Edge
+                key={`${one.call} ${i}`}
+                from={at[one.call]}
+                to={at[i]}
+                all={at}
+                lane={width / 2 - LANE}
+              />
             ) : (
               []
             ),
@@ -51,7 +59,7 @@ export function Inner({ call }: { readonly call: TapeCall }): JSX.Element {
           <Box
             key={i}
             at={at[i]}
-            title={`${one.op} ${reads(i).join(' ')}`}
+            title={[one.op, ...reads(i)].join(' ')}
             detail={`[${one.shape.join(', ')}]`}
             kind={kindOf(i)}
           />
