@@ -49,6 +49,11 @@ export async function measure(): Promise<void> {
 
 /** The call that is looked at, by its place on the tape. */
 export const chosen = signal(0);
+/** Looks at a call that was pointed at; on a narrow screen it is shown further down. */
+export function choose(index: number): void {
+  chosen.value = index;
+  requestAnimationFrame(() => document.getElementById('hood-call')?.scrollIntoView({ block: 'nearest' }));
+}
 /** Calls of one block; `end` are those behind the last. */
 export interface Group {
   readonly key: string;

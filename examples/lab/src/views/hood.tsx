@@ -42,7 +42,7 @@ export function Hood(): JSX.Element {
         <>
           <Summary tape={found} />
           <div class="hood">
-            <div class="scroll graph">
+            <div class="scroll graph" tabIndex={0} role="region" aria-label={words().hood.graph}>
               <TapeGraph tape={found} />
             </div>
             <div class="scroll">

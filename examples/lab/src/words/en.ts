@@ -330,6 +330,7 @@ const hood = {
     'In the picture W marks frozen weights, A B trained ones; a call with a dashed edge is a mere view, which moves no numbers.',
   drawn:
     'The tape as a graph, from its first call down to the loss. The same calls are in the tree that follows.',
+  graph: 'The tape, drawn',
   tree: 'The calls of the tape',
   end: 'after the last block',
   calls: (n: string) => `${n} calls`,

@@ -89,7 +89,7 @@ function Inputs({ tape, call }: { readonly tape: Tape; readonly call: TapeCall }
   const kind = (from: From): string => ('parameter' in from ? (from.isTrained ? 'learned' : 'frozen') : '');
   return (
     <div class="scroll">
-      <table class="inputs">
+      <table class="inputs wrapping">
         <thead>
           <tr>
             {hood.inputHead.map((head) => (

@@ -1,7 +1,7 @@
 /** The tape, drawn: from the first call that was recorded down to the loss. */
 import type { JSX } from 'preact';
 import type { Tape, TapeCall } from '../../../worker/hood-tasks.ts';
-import { chosen, groupsOf, holds, moduleOf, opened, toggle } from '../../hood.ts';
+import { choose, chosen, groupsOf, holds, moduleOf, opened, toggle } from '../../hood.ts';
 import { words } from '../../words/index.ts';
 import { type At, Box, Edge, GAP_X, GAP_Y, HEIGHT, WIDTH } from './boxes.tsx';
 import { layered } from './layout.ts';
@@ -114,7 +114,7 @@ function CallBox({ call, index, at }: { call: TapeCall; index: number; at: At })
       title={call.op}
       detail={moduleOf(call) || `[${call.shape.join(', ')}]`}
       kind={`${isView ? 'view-only' : ''} ${chosen.value === index ? 'chosen' : ''}`}
-      onChoose={() => void (chosen.value = index)}
+      onChoose={() => choose(index)}
     >
       {holds(call, false) && (
         <text class="mark frozen" x={right} y={at.y + 15}>

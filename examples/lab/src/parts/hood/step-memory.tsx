@@ -17,7 +17,7 @@ export function StepMemory({ tape: { memory } }: { readonly tape: Tape }): JSX.E
         columns={[{ name: learners.lora, ledger: memory }]}
       />
       <div class="scroll tall" tabIndex={0} role="region" aria-label={hood.keptTitle}>
-        <table>
+        <table class="wrapping">
           <caption>
             {hood.keptTitle}{' '}
             <CsvButton

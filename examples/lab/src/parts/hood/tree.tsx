@@ -2,7 +2,7 @@
 import { useRef } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Tape } from '../../../worker/hood-tasks.ts';
-import { chosen, groupsOf, moduleOf, opened, times, toggle } from '../../hood.ts';
+import { choose, chosen, groupsOf, moduleOf, opened, times, toggle } from '../../hood.ts';
 import { words } from '../../words/index.ts';
 import { milliseconds } from './milliseconds.ts';
 
@@ -62,7 +62,7 @@ export function TapeTree({ tape: { calls } }: { readonly tape: Tape }): JSX.Elem
                     aria-selected={chosen.value === i}
                     data-call={i}
                     tabIndex={chosen.value === i ? 0 : -1}
-                    onClick={() => void (chosen.value = i)}
+                    onClick={() => choose(i)}
                   >
                     <span>
                       {i} <b>{calls[i].op}</b> <small>{moduleOf(calls[i])}</small>
