@@ -3,7 +3,7 @@ import type { Tensor } from 'bax';
 import { watched } from './ran.ts';
 
 /** Milliseconds that are timed at once, at least; how often at most, and how many times over. */
-const [LEAST, MOST, ROUNDS] = [2, 16, 5];
+const [LEAST, MOST, ROUNDS] = [4, 64, 5];
 
 /** Milliseconds until `f` is done on the device, as far as a number of its last result can be read; and what it gave. */
 export async function timed(f: () => readonly Tensor[]): Promise<{ time: number; made: readonly Tensor[] }> {

@@ -165,7 +165,7 @@ it('times each call while the page stays awake, and can be stopped', { timeout: 
     expect(times[0] === '', `${op} forward`).toBe(isView || op === 'slice');
     if (['loraLinear', 'gelu', 'attention', 'layerNorm'].includes(op)) expect(times[1], `${op} of ${asked}`).not.toBe('');
   }
-  const says = await page.getByText(/^The step at one go: /).textContent();
+  const says = await page.getByText(/^The step at one go, both ways: /).textContent();
   const [both, forward, backward, calls] = says!.match(/\d[\d,.]*\d|\d/g)!.map((n) => Number(n.replaceAll(',', '')));
   expect((forward + backward) / both).toBeCloseTo(1, 1);
   expect(calls / sum).toBeCloseTo(1, 1);

@@ -1,6 +1,6 @@
 /** A line of the source, shown where it is spoken of. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { JSX } from 'preact';
+import type { ComponentChildren, JSX } from 'preact';
 import { type Source, SOURCES, type SourceName } from '../sources.ts';
 import { words } from '../words/index.ts';
 
@@ -16,7 +16,7 @@ export const SourceLink = ({ name, children }: SourceLinkProps): JSX.Element => 
 
 export interface CodeLinkProps {
   readonly source: Source;
-  readonly children: JSX.Element | string | readonly (JSX.Element | string)[];
+  readonly children: ComponentChildren;
 }
 export function CodeLink({ source: { file, at, load }, children }: CodeLinkProps): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);

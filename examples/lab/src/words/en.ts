@@ -353,10 +353,10 @@ const hood = {
 
   timesTitle: 'Time, call by call',
   timesHelp:
-    'Each call of the tape is run alone, several times over, until a number of its result can be read: the median counts. The step at one go differs from their sum: elementwise calls join into one there, nobody waits in between, and there is more to do: the embedding, and adding up gradients.',
+    'Each call of the tape is run alone, some times in a row, until a number of the last result can be read; the median of five such rounds counts. The step at one go differs from their sum: elementwise calls join into one there, nobody waits in between, and there is more to do: the embedding, and adding up gradients.',
   measure: 'Time each call',
   whole: (both: string, forward: string, backward: string, calls: string) =>
-    `The step at one go: ${both} ms (${forward} forward, ${backward} backward). Its calls one by one: ${calls} ms.`,
+    `The step at one go, both ways: ${both} ms (${forward} forward, ${backward} backward). Its calls one by one: ${calls} ms.`,
   kindHead: ['Call', 'Forward, ms', 'Backward, ms', 'Share'],
   callHead: [
     'Call',

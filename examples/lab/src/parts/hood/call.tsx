@@ -102,11 +102,11 @@ function Inputs({ tape, call }: { readonly tape: Tape; readonly call: TapeCall }
         <tbody>
           {call.inputs.map(({ from, shape, isAsked }, i) => (
             <tr key={i}>
-              <th scope="row">{symbols[i] ? <Tex>{symbols[i]}</Tex> : i}</th>
-              <td class={kind(from)}>
+              <td>{symbols[i] ? <Tex>{symbols[i]}</Tex> : i}</td>
+              <th scope="row" class={kind(from)}>
                 {name(from)}
                 {'parameter' in from && <small> {from.isTrained ? hood.trained : hood.frozen}</small>}
-              </td>
+              </th>
               <td class="shape">{shown(shape)}</td>
               <td>
                 {isAsked ? (
