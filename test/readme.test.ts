@@ -64,7 +64,9 @@ describe.each(['', 'examples/lab/'])('%sREADME.ja.md', (folder) => {
     rows: /^\|/gm,
   };
   it.each(Object.entries(parts))('says what the English one does: %s', (_, pattern) => {
-    const [inEnglish, inJapanese] = [english, japanese].map((text) => all(text, pattern).map(([found]) => found));
+    const [inEnglish, inJapanese] = [english, japanese].map((text) =>
+      all(text, pattern).map(([found]) => found),
+    );
     expect(inEnglish.length).toBeGreaterThan(0);
     expect(inJapanese).toEqual(inEnglish);
   });

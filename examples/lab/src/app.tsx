@@ -14,6 +14,7 @@ import { lookAtShelf } from './shelf.ts';
 import { Adapters } from './views/adapters.tsx';
 import { FirstSteps } from './views/first-steps.tsx';
 import { Formula } from './views/formula.tsx';
+import { Hood } from './views/hood.tsx';
 import { Learned } from './views/learned.tsx';
 import { Merged } from './views/merged.tsx';
 import { Training } from './views/training.tsx';
@@ -26,6 +27,7 @@ const VIEWS: Readonly<Record<ViewName, () => JSX.Element>> = {
   learned: Learned,
   merged: Merged,
   adapters: Adapters,
+  hood: Hood,
 };
 
 /** All that the page has in the beginning: the model and the text, and what this browser keeps. */

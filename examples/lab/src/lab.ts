@@ -5,7 +5,7 @@ import { type Call, connect, TaskError } from '../../app/calls.ts';
 // oxlint-disable-next-line import/default -- Vite makes it
 import LabWorker from '../worker/worker.ts?worker';
 import type { Begun, Opened, Tasks, TextRead } from '../worker/tasks.ts';
-import type { NotKept } from '../worker/tasks-shelf.ts';
+import type { NotKept } from '../worker/shelf-tasks.ts';
 import { home } from './home.ts';
 import { keep, kept } from './kept.ts';
 import { queryOf, type Settings, settingsOf } from './settings.ts';
@@ -16,7 +16,7 @@ let connection = connect<Tasks>(worker);
 export const call: Call<Tasks> = async (...what) => connection(...what);
 
 // ── where one is, and what is chosen: the address has both, #/training?r=4
-const VIEWS = ['formula', 'steps', 'training', 'learned', 'merged', 'adapters'] as const;
+const VIEWS = ['formula', 'steps', 'training', 'learned', 'merged', 'adapters', 'hood'] as const;
 export type ViewName = (typeof VIEWS)[number];
 function addressed(): { view: ViewName; query: URLSearchParams } {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?');

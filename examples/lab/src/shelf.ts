@@ -1,6 +1,6 @@
 /** The adapters that are kept: what the page knows of them, and what can be done with them. */
 import { computed, effect, signal } from '@preact/signals';
-import type { Made, Recipe, Shelf, ShelfTasks, Together, Weights } from '../worker/tasks-shelf.ts';
+import type { Made, Recipe, Shelf, ShelfTasks, Together, Weights } from '../worker/shelf-tasks.ts';
 import { act, actInParts, call, isBusy, notKept, opened, own, report, settings, view } from './lab.ts';
 import { download } from './parts/csv-button.tsx';
 import type { Settings } from './settings.ts';

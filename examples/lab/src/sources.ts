@@ -4,7 +4,7 @@ export interface Source {
   /** From the repository's root. */
   readonly file: string;
   /** Stands in one line of the file alone. */
-  readonly at: string;
+  readonly at?: string;
   readonly load: () => Promise<{ readonly default: string }>;
 }
 
@@ -53,6 +53,16 @@ export const SOURCES = {
     file: 'packages/nn/src/lora/lora-model.ts',
     at: 'activate(which:',
     load: async () => import('../../../packages/nn/src/lora/lora-model.ts?raw'),
+  },
+  'backward-walk': {
+    file: 'packages/core/src/grad.ts',
+    at: 'if (!leads.has(x)) return;',
+    load: async () => import('../../../packages/core/src/grad.ts?raw'),
+  },
+  'lesson-2': {
+    file: 'examples/learn/02-the-tape.ts',
+    at: ' * Lesson 2: ',
+    load: async () => import('../../learn/02-the-tape.ts?raw'),
   },
   'lesson-3': {
     file: 'examples/learn/03-a-layer.ts',

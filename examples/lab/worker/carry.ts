@@ -7,7 +7,7 @@ import { adapted } from './learners.ts';
 import { model } from './model.ts';
 import { keptModel, put, shown } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
-import type { Refusal } from './tasks-shelf.ts';
+import type { Refusal } from './shelf-tasks.ts';
 
 const FILES = ['adapter_config.json', 'adapter_model.safetensors'] as const;
 /** Of an adapter and its archive. The largest for this model (all of each matrix, in f32) is smaller. */

@@ -9,7 +9,7 @@ import {
   saveAdapter,
 } from 'bax';
 import type { Begin, Evaluation, Step } from './tasks.ts';
-import type { NotKept } from './tasks-shelf.ts';
+import type { NotKept } from './shelf-tasks.ts';
 
 /** The origin may be home to other pages. */
 const HOME = 'bax-lab';

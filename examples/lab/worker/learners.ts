@@ -7,7 +7,7 @@ import type { Handlers } from '../../app/calls.ts';
 import { keepRun, keptRun } from './keeping.ts';
 import { chosenText, model } from './model.ts';
 import type { Begin, Begun, Evaluation, Learner, Step, Tasks, Voice } from './tasks.ts';
-import type { NotKept } from './tasks-shelf.ts';
+import type { NotKept } from './shelf-tasks.ts';
 import { inTurns } from './turns.ts';
 
 /** The name of the adapter that learns. */
@@ -142,7 +142,15 @@ export function course(): {
   return { begin, rates, adapted: { lora, adapter: LEARNING }, full: trained.full?.model };
 }
 
-export function windowsOf({ batch, context, seed }: Begin): (step: number) => TextBatch {
+/** LoRA in the run and the steps it has made, if a run has begun. */
+export const inTraining = (): (Pick<Learners, 'begin' | 'lora' | 'steps'> & Trained) | undefined =>
+  learners && { ...learners, ...learners.trained.lora };
+
+export function windowsOf({
+  batch,
+  context,
+  seed,
+}: Pick<Begin, 'batch' | 'context' | 'seed'>): (step: number) => TextBatch {
   const { train: tokens } = chosenText();
   return (step) => randomWindows(tokens, step, { batch, context, seed });
 }

@@ -1,18 +1,9 @@
 /** The merged model beside the one with its adapter: what each gives, and what each asks of the device. */
-import {
-  BaxError,
-  compareMerged,
-  noGrad,
-  observe,
-  scope,
-  showShape,
-  tensor,
-  type Gpt2,
-  type Merged,
-} from 'bax';
+import { BaxError, compareMerged, noGrad, scope, tensor, type Gpt2, type Merged } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
 import { adapted } from './learners.ts';
 import { model } from './model.ts';
+import { watched } from './ran.ts';
 import type { Ran, Tasks } from './tasks.ts';
 
 /** Of the adapter as it was. */
@@ -53,16 +44,7 @@ export const merging: Pick<Handlers<Tasks>, 'merge'> = {
 
 /** The logits after the last token, and every call that reached the device on the way. */
 async function seen(of: Gpt2, ids: ReturnType<typeof tensor>): Promise<{ logits: Float32Array; ran: Ran[] }> {
-  const ran: Ran[] = [];
-  const logits = observe(
-    (op, inputs, outputs, path) =>
-      ran.push({
-        op,
-        path,
-        shapes: `${inputs.map((x) => showShape(x.shape)).join(' ')} → ${outputs.map((y) => showShape(y.shape)).join(' ')}`,
-      }),
-    () => scope(() => noGrad(() => of.forward(ids))),
-  ); // [1, T, vocabulary]
+  const { result: logits, ran } = watched(() => scope(() => noGrad(() => of.forward(ids)))); // [1, T, vocabulary]
   try {
     const all = await logits.data();
     return { logits: Float32Array.from(all.slice(-logits.shape[2])), ran };

@@ -8,7 +8,7 @@ import { ADAPTERS, messageOf, store } from './keeping.ts';
 import { adapted } from './learners.ts';
 import { model } from './model.ts';
 import type { Tasks } from './tasks.ts';
-import type { Made, NotKept, Recipe, Same, Shelf, Weights } from './tasks-shelf.ts';
+import type { Made, NotKept, Recipe, Same, Shelf, Weights } from './shelf-tasks.ts';
 
 let kept: LoraModel<Gpt2> | undefined;
 const broken = new Map<string, string>();

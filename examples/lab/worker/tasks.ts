@@ -1,8 +1,9 @@
 /** What the page asks of its worker, and in which numbers it is answered. Text is never in it: both ends know no language. */
 import type { DeviceName } from 'bax';
 import type { Home } from './home.ts';
+import type { HoodTasks } from './hood-tasks.ts';
 import type { LearnedTasks } from './learned-tasks.ts';
-import type { NotKept, ShelfTasks, Weights } from './tasks-shelf.ts';
+import type { NotKept, ShelfTasks, Weights } from './shelf-tasks.ts';
 
 /** Row by row. */
 export interface Numbers {
@@ -138,7 +139,7 @@ export interface MergedProof {
   readonly ran: Readonly<Record<'base' | 'unmerged' | 'merged', readonly Ran[]>>;
 }
 
-export interface Tasks extends LearnedTasks, ShelfTasks {
+export interface Tasks extends HoodTasks, LearnedTasks, ShelfTasks {
   open: {
     give: { home: Home; device: DeviceName; software: boolean };
     told: { done: number; total: number };

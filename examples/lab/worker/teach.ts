@@ -14,7 +14,7 @@ import type { Handlers } from '../../app/calls.ts';
 import { model, textOf, type Text } from './model.ts';
 import { put, shown } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
-import type { Lesson } from './tasks-shelf.ts';
+import type { Lesson } from './shelf-tasks.ts';
 
 const NAME = 'pupil';
 /** Steps from one keeping to the next. */

@@ -4,7 +4,7 @@ import type { Handlers } from '../../app/calls.ts';
 import { model } from './model.ts';
 import { blended, keptModel } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
-import type { Next, Together } from './tasks-shelf.ts';
+import type { Next, Together } from './shelf-tasks.ts';
 
 type Rows = readonly (string | null)[];
 let vocabulary: readonly string[] | undefined;

@@ -3,6 +3,7 @@ import { serve } from '../../app/calls.ts';
 import { carrying } from './carry.ts';
 import { firstSteps } from './first-steps.ts';
 import { writing } from './generate.ts';
+import { hood } from './hood.ts';
 import { learned } from './learned.ts';
 import { learning } from './learners.ts';
 import { merging } from './merged.ts';
@@ -23,4 +24,5 @@ serve<Tasks>({
   ...teaching,
   ...writingTogether,
   ...carrying,
+  ...hood,
 });

@@ -2,3 +2,4 @@
 export * from '@bax/core';
 export * from '@bax/nn';
 export { device, type DeviceName, type DeviceOptions } from './device.ts';
+export { hollowGpu, type KernelCall } from './hollow-gpu.ts';

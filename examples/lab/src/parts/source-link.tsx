@@ -1,20 +1,27 @@
 /** A line of the source, shown where it is spoken of. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { JSX } from 'preact';
-import { SOURCES, type SourceName } from '../sources.ts';
+import type { ComponentChildren, JSX } from 'preact';
+import { type Source, SOURCES, type SourceName } from '../sources.ts';
 import { words } from '../words/index.ts';
 
-export function SourceLink({
-  name,
-  children,
-}: {
+export interface SourceLinkProps {
   readonly name: SourceName;
   readonly children: string;
-}): JSX.Element {
-  const { file, at, load } = SOURCES[name];
+}
+export const SourceLink = ({ name, children }: SourceLinkProps): JSX.Element => (
+  <CodeLink source={SOURCES[name]}>
+    {children}: <code>{SOURCES[name].file.split('/').at(-1)}</code>
+  </CodeLink>
+);
+
+export interface CodeLinkProps {
+  readonly source: Source;
+  readonly children: ComponentChildren;
+}
+export function CodeLink({ source: { file, at, load }, children }: CodeLinkProps): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   const [lines, setLines] = useState<readonly string[]>([]);
-  const marked = lines.findIndex((line) => line.includes(at));
+  const marked = at === undefined ? -1 : lines.findIndex((line) => line.includes(at));
   useEffect(() => dialog.current?.querySelector('mark')?.scrollIntoView({ block: 'center' }), [lines]);
   const show = async (): Promise<void> => {
     setLines((await load()).default.split('\n'));
@@ -23,7 +30,7 @@ export function SourceLink({
   return (
     <>
       <button type="button" class="link" onClick={() => void show()}>
-        {children}: <code>{file.split('/').at(-1)}</code>
+        {children}
       </button>
       <dialog ref={dialog} class="source" aria-label={file}>
         <form method="dialog">

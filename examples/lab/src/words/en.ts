@@ -1,7 +1,7 @@
 /** The page in English. */
 import type { PaperCount } from 'bax';
 import type { Learner, Voice } from '../../worker/tasks.ts';
-import type { Refusal } from '../../worker/tasks-shelf.ts';
+import type { Refusal } from '../../worker/shelf-tasks.ts';
 import type { NumberField, Settings } from '../settings.ts';
 import type { ViewName } from '../lab.ts';
 
@@ -68,6 +68,11 @@ const views: Readonly<Record<ViewName, ViewWords>> = {
     name: 'Many adapters',
     idea: 'An adapter is a small change that can be added, weighed, negated and swapped; the base under it stays as it is.',
     look: 'Train two on different texts and move their weights: one base speaks like the one, like the other, or unlike both. A batch can have a row of each.',
+  },
+  hood: {
+    name: 'Under the hood',
+    idea: 'A step of training leaves a list of calls, the tape; walked backward, it gives the gradients that were asked for, and no others.',
+    look: 'Choose a loraLinear: gradients are asked for x, A and B, but not for the frozen W. That product is never made, and nothing keeps it: this is what LoRA saves.',
   },
 };
 
@@ -307,6 +312,71 @@ const shelf = {
   bytes: 'Bytes',
 };
 
+// ── under the hood
+const hood = {
+  reading: 'Taking a step apart',
+  measuring: 'Timing each call',
+  about: (step: string, rows: string, tokens: string) =>
+    `The calls of step ${step} of LoRA’s training, on its next batch of ${rows} × ${tokens} tokens.`,
+  onTape: 'Calls on the tape',
+  ran: 'Calls that reach the device',
+  forward: 'forward',
+  backward: 'backward',
+  asked: 'Numbers whose gradient is asked for',
+  neverAsked: 'Frozen numbers beside them',
+  before: (ops: string) =>
+    `Before the tape begins, ${ops} ran unrecorded: nothing that is trained stands before them, so nobody will ask.`,
+  legend:
+    'In the picture W marks frozen weights, A B trained ones; a call with a dashed edge is a mere view, which moves no numbers.',
+  drawn:
+    'The tape as a graph, from its first call down to the loss. The same calls are in the tree that follows.',
+  graph: 'The tape, drawn',
+  tree: 'The calls of the tape',
+  end: 'after the last block',
+  calls: (n: string) => `${n} calls`,
+
+  inputHead: ['Input', 'What it is', 'Shape', 'Its gradient, of g = ∇y'],
+  from: { batch: 'the batch', unrecorded: 'computed before the tape begins' },
+  trained: 'trained',
+  frozen: 'frozen',
+  notAsked: 'not asked for',
+  gives: 'Gives y',
+  expression: 'Computed for each element:',
+  derived: 'Derived from it, for the gradient:',
+  time: (forward: string, backward: string) => `Forward ${forward}, backward ${backward}.`,
+  nothing: 'nothing runs',
+  madeOf: 'What it is made of',
+  kernels: 'Kernels',
+  noWgsl:
+    'Here WebAssembly computes. These are the WGSL kernels that a GPU would be given for the same call:',
+  mapKernel: 'map: WGSL made of the expression',
+
+  timesTitle: 'Time, call by call',
+  timesHelp:
+    'Each call of the tape is run alone, some times in a row, until a number of the last result can be read; the median of five such rounds counts. The step at one go differs from their sum: elementwise calls join into one there, nobody waits in between, and there is more to do: the embedding, and adding up gradients.',
+  measure: 'Time each call',
+  whole: (both: string, forward: string, backward: string, calls: string) =>
+    `The step at one go, both ways: ${both} ms (${forward} forward, ${backward} backward). Its calls one by one: ${calls} ms.`,
+  kindHead: ['Call', 'Forward, ms', 'Backward, ms', 'Share'],
+  callHead: [
+    'Call',
+    'Operation',
+    'Place',
+    'Gradients asked for',
+    'Not asked for',
+    'Gives',
+    'Kernels forward',
+    'Kernels backward',
+    'Forward, ms',
+    'Backward, ms',
+  ],
+
+  memoryTitle: 'Where the memory of this step is',
+  memoryHelp: 'Measured on the device as it makes the step, the batch included.',
+  keptTitle: 'What the tape keeps for the way back',
+  keptHead: ['Operation', 'Place', 'Results', 'Bytes'],
+};
+
 // ── the page
 export const en = {
   title: 'See LoRA learn',
@@ -461,5 +531,6 @@ export const en = {
   askPauses: 'Asking pauses the training after its step; then it goes on.',
 
   shelf,
+  hood,
 };
 export type Words = typeof en;

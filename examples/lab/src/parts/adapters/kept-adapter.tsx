@@ -1,7 +1,7 @@
 /** One kept adapter: how much of it speaks, and what can be made of it. */
 import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { Kept, Made, Recipe } from '../../../worker/tasks-shelf.ts';
+import type { Kept, Made, Recipe } from '../../../worker/shelf-tasks.ts';
 import { isBusy } from '../../lab.ts';
 import { exportZip, freeName, make, only, remove, weigh, weights } from '../../shelf.ts';
 import { bytes, number, words } from '../../words/index.ts';

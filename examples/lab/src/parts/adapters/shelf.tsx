@@ -1,7 +1,7 @@
 /** All kept adapters, and their blend. */
 import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
-import type { Made, Recipe } from '../../../worker/tasks-shelf.ts';
+import type { Made, Recipe } from '../../../worker/shelf-tasks.ts';
 import { isBusy } from '../../lab.ts';
 import { blend, freeName, make, nameTrouble, only, remove, shelf } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';

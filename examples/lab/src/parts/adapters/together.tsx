@@ -1,7 +1,7 @@
 /** One batch, a row of which is written by the base and each other one by an adapter. */
 import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
-import type { Together as Compared } from '../../../worker/tasks-shelf.ts';
+import type { Together as Compared } from '../../../worker/shelf-tasks.ts';
 import { isBusy } from '../../lab.ts';
 import { shelf, writeTogether } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
