@@ -49,7 +49,13 @@ export function offlineEdition(config: UserConfig, files: ReadonlyMap<string, Ui
         plugins: [inside, viteSingleFile()],
         // A page from a disk may start no module as a worker.
         worker: { format: 'iife', rolldownOptions: { output: { codeSplitting: false } } },
-        build: { ...config.build, write: false, assetsInlineLimit: Infinity, copyPublicDir: false },
+        build: {
+          ...config.build,
+          write: false,
+          assetsInlineLimit: Infinity,
+          chunkSizeWarningLimit: Infinity,
+          copyPublicDir: false,
+        },
       });
       const { output } = result as { output: readonly { fileName: string; source?: unknown }[] };
       let whole = '';

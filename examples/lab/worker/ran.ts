@@ -2,17 +2,13 @@
 import { observe, showShape } from 'bax';
 import type { Ran } from './tasks.ts';
 
-/** What `f` gives, and every call that reached the device meanwhile. */
-export function watched<T>(f: () => T): { result: T; ran: Ran[] } {
+/** What `f` gives, and every call that reached the device meanwhile; `onCall` comes after each. */
+export function watched<T>(f: () => T, onCall?: () => void): { result: T; ran: Ran[] } {
   const ran: Ran[] = [];
-  const result = observe(
-    (op, inputs, outputs, path) =>
-      ran.push({
-        op,
-        path,
-        shapes: `${inputs.map((x) => showShape(x.shape)).join(' ')} → ${outputs.map((y) => showShape(y.shape)).join(' ')}`,
-      }),
-    f,
-  );
+  const result = observe((op, inputs, outputs, path) => {
+    const [from, to] = [inputs, outputs].map((tensors) => tensors.map((t) => showShape(t.shape)).join(' '));
+    ran.push({ op, path, shapes: `${from} → ${to}` });
+    onCall?.();
+  }, f);
   return { result, ran };
 }

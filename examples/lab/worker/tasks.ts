@@ -120,6 +120,11 @@ export interface Ran {
   readonly path: string;
   readonly shapes: string;
 }
+/** And what a GPU is given for it. */
+export interface Dispatched extends Ran {
+  /** By name. */
+  readonly kernels: readonly string[];
+}
 export interface MergedProof {
   /** Logits of the prompt's last token. */
   readonly unmerged: Float32Array;
@@ -136,7 +141,10 @@ export interface MergedProof {
     readonly bound: number;
     readonly ratio: number;
   }[];
+  /** On the device as it is. */
   readonly ran: Readonly<Record<'base' | 'unmerged' | 'merged', readonly Ran[]>>;
+  /** On a GPU, where chains of elementwise calls become one kernel each, which is not shown here. */
+  readonly given: Readonly<Record<'base' | 'unmerged' | 'merged', readonly Dispatched[]>>;
 }
 
 export interface Tasks extends HoodTasks, LearnedTasks, ShelfTasks {

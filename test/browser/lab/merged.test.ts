@@ -34,13 +34,24 @@ it(
     }
 
     // Beside W the adapter's factors are read; merged, nothing is read that the base does not read.
-    const calls = page.getByRole('region', { name: 'Calls that ran on the device' });
+    const CALLS = 'Calls of a forward pass, and the kernels that a GPU is given for them';
+    const calls = page.getByRole('region', { name: CALLS });
     await page.getByText('The merged model’s calls are the base’s, one by one').waitFor();
     const shapes = async (): Promise<string> => (await calls.textContent())!;
     expect(await shapes()).not.toContain('[8, 192]');
     await lab.button('Merge').click();
     expect(await lab.button('Merge').getAttribute('aria-pressed')).toBe('false');
     expect(await shapes()).toContain('[8, 192]');
+
+    const given = (await tableOf(page, CALLS)).slice(1);
+    const of = (which: string): string[][] =>
+      given.filter(([model]) => model === which).map(([, ...call]) => call);
+    const kernels = (which: string): number => of(which).flatMap((call) => call[3].split(' ')).length;
+    expect(of('Base').map(([op, place]) => `${op} ${place}`)).toContain('linear transformer.h.0.attn.c_attn');
+    expect(of('Merged')).toEqual(of('Base'));
+    // Of each of the 16 adapted layers: A x and B of that, at the least.
+    expect(kernels('With the adapter beside it')).toBeGreaterThanOrEqual(kernels('Base') + 2 * 16);
+    await page.getByText(`Kernels for the base: ${kernels('Base')}. With the adapter beside it: ${kernels('With the adapter beside it')}. Merged: ${kernels('Base')}.`).waitFor(); // prettier-ignore
 
     await lab.button('Write with both').click();
     await lab.said('Writing: done.');

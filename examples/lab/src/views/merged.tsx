@@ -2,8 +2,9 @@
 import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
-import type { MergedProof, Ran } from '../../worker/tasks.ts';
+import type { MergedProof } from '../../worker/tasks.ts';
 import { act, call, choose, isBusy, settings, text } from '../lab.ts';
+import { CallsTable } from '../parts/calls-table.tsx';
 import { CsvButton } from '../parts/csv-button.tsx';
 import { Scatter } from '../parts/scatter.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
@@ -12,9 +13,6 @@ import { number, words } from '../words/index.ts';
 
 /** Tokens that are shown, and words that are written side by side. */
 const [TOP, WORDS] = [8, 40];
-const same = (a: readonly Ran[], b: readonly Ran[]): boolean =>
-  a.length === b.length &&
-  a.every((call, i) => call.op === b[i].op && call.path === b[i].path && call.shapes === b[i].shapes);
 
 // What stays while another view is open.
 interface Seen {
@@ -148,12 +146,10 @@ function Proof({
   readonly isMerged: boolean;
   readonly prompt: string;
 }): JSX.Element {
-  const { unmerged, merged, vocabulary, difference, bound, layers, ran } = proof;
+  const { unmerged, merged, vocabulary, difference, bound, layers, ran, given } = proof;
   const shown = isMerged ? merged : unmerged;
   const top = [...shown.keys()].sort((a, b) => shown[b] - shown[a]).slice(0, TOP);
   const differences = Array.from(merged, (z, i) => Math.abs(z - unmerged[i]));
-  const isSame = same(ran.merged, ran.base);
-  const beside = isMerged ? ran.merged : ran.unmerged;
   return (
     <>
       <p class="verdict" role="note">
@@ -217,38 +213,7 @@ function Proof({
           </table>
         </div>
       </div>
-      <h3>{words().ran}</h3>
-      <p>
-        {words().ranCount(number(ran.base.length), number(ran.unmerged.length), number(ran.merged.length))}{' '}
-        <b>{isSame ? words().ranSame : words().ranDiffer}</b>
-      </p>
-      <div class="scroll tall" tabIndex={0} role="region" aria-label={words().ran}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">{words().operation}</th>
-              <th scope="col">{words().place}</th>
-              <th scope="col">{words().shapes}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {beside.map(({ op, path, shapes }, i) => (
-              <tr
-                key={i}
-                class={
-                  isMerged || ran.base.some((own) => own.op === op && own.path === path) ? undefined : 'added'
-                }
-              >
-                <td>
-                  <code>{op}</code>
-                </td>
-                <td>{path}</td>
-                <td>{shapes}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <CallsTable ran={ran} given={given} isMerged={isMerged} />
     </>
   );
 }

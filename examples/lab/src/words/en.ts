@@ -513,11 +513,14 @@ export const en = {
   error: 'Largest error',
   bound: 'Bound there',
   used: 'Closest to its bound',
-  ran: 'Calls that ran on the device',
+  ran: 'Calls of a forward pass, and the kernels that a GPU is given for them',
   ranCount: (base: string, unmerged: string, merged: string) =>
-    `Base: ${base}. With the adapter beside it: ${unmerged}. Merged: ${merged}.`,
-  ranSame: 'The merged model’s calls are the base’s, one by one: same operation, same place, same shapes.',
+    `Kernels for the base: ${base}. With the adapter beside it: ${unmerged}. Merged: ${merged}.`,
+  ranSame: (calls: string) =>
+    `The merged model’s calls are the base’s, one by one: same operation, same place, same shapes, same kernels. On this device, too, all ${calls} are.`,
   ranDiffer: 'The merged model’s calls are not the base’s.',
+  givenTo: { base: 'Base', unmerged: 'With the adapter beside it', merged: 'Merged' },
+  kernels: 'Kernels',
   operation: 'Operation',
   place: 'Place',
   shapes: 'Shapes',

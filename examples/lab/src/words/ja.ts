@@ -524,11 +524,14 @@ export const ja: Words = {
   error: '最大の誤差',
   bound: 'そこでの上限',
   used: '上限に最も近い割合',
-  ran: 'デバイスで動いた呼び出し',
+  ran: '順方向の呼び出しと、そのために GPU に渡されるカーネル',
   ranCount: (base, unmerged, merged) =>
-    `ベース ${base}、アダプタを横に付けて ${unmerged}、マージ後 ${merged}。`,
-  ranSame: 'マージ後の呼び出しは、1 つずつベースと同じです。演算も、場所も、形も同じです。',
+    `カーネルの数：ベース ${base}、アダプタを横に付けて ${unmerged}、マージ後 ${merged}。`,
+  ranSame: (calls) =>
+    `マージ後の呼び出しは、1 つずつベースと同じです。演算も、場所も、形も、カーネルも同じです。このデバイスでも、${calls} 回の呼び出しがすべて同じです。`,
   ranDiffer: 'マージ後の呼び出しはベースと異なります。',
+  givenTo: { base: 'ベース', unmerged: 'アダプタを横に付けて', merged: 'マージ後' },
+  kernels: 'カーネル',
   operation: '演算',
   place: '場所',
   shapes: '形',

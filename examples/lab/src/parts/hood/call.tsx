@@ -8,6 +8,7 @@ import { number, words } from '../../words/index.ts';
 import { CodeLink } from '../source-link.tsx';
 import { Tex } from '../tex.tsx';
 import { Inner } from './inner.tsx';
+import { kernelName } from './kernel-name.ts';
 
 const shown = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
 
@@ -140,7 +141,7 @@ function Kernels({ name, pass, tape }: { name: string; pass: Pass; tape: Tape })
                   load: async () => ({ default: tape.kernels[file] }),
                 }}
               >
-                <code>{file.startsWith('map ') ? 'map' : file.split('/').at(-1)!}</code>
+                <code>{kernelName(file)}</code>
               </CodeLink>
               {often(pass, file)}
             </span>

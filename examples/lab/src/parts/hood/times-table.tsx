@@ -5,6 +5,7 @@ import { measure, times } from '../../hood.ts';
 import { isBusy } from '../../lab.ts';
 import { number, words } from '../../words/index.ts';
 import { CsvButton, type Table } from '../csv-button.tsx';
+import { kernelName } from './kernel-name.ts';
 import { total } from './milliseconds.ts';
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
@@ -99,11 +100,10 @@ function all(tape: Tape, found: Times | undefined): Table {
       asked(inputs, true),
       asked(inputs, false),
       shown(shape),
-      forward.kernels.map(nameOf).join(' '),
-      backward.kernels.map(nameOf).join(' '),
+      forward.kernels.map(kernelName).join(' '),
+      backward.kernels.map(kernelName).join(' '),
       found?.calls[i].forward ?? '',
       found?.calls[i].backward ?? '',
     ]),
   ];
 }
-const nameOf = (kernel: string): string => (kernel.startsWith('map ') ? 'map' : kernel);
