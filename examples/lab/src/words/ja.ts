@@ -19,7 +19,7 @@ export const paper: Readonly<Record<string, string>> = {
   'Adapter^H': 'Adapter^H',
   tokens: 'トークン',
   'Table 10 says r = 8; 4.7M is the count of r = 16, which the released scripts have':
-    '表 10 では r = 8 ですが、4.7M は r = 16 の数で、公開スクリプトは r = 16 です',
+    '表 10 では r = 8 ですが、4.7M は r = 16 のときの数で、公開スクリプトも r = 16 です',
   'r of the released scripts': '公開スクリプトの r',
   'the released checkpoint has 1.5 MB, which is 393,216 numbers in f32':
     '公開されたチェックポイントは 1.5 MB で、これは f32 で 393,216 個の数です',
@@ -49,7 +49,7 @@ export const paper: Readonly<Record<string, string>> = {
   'the moments are two of three parts: "up to 2/3"': 'モーメントは 3 つのうち 2 つ：「最大 2/3」',
   "LoRA's checkpoint in fp16": 'fp16 の LoRA のチェックポイント',
   '36.0 MiB': '36.0 MiB',
-  'smaller than all weights': '全パラメータに対する小ささ',
+  'smaller than all weights': '全パラメータとの比',
   'at 4.7M parameters, r = 1, it is 37,142': '4.7M 個（r = 1）なら 37,142',
   'a hundred tasks with LoRA': 'LoRA で 100 タスク',
   'a hundred tasks without': 'LoRA なしで 100 タスク',
@@ -64,19 +64,19 @@ const formula: Words['formula'] = {
     'gpt2-medium': 'GPT-2 medium',
     gpt3: 'GPT-3 175B',
   },
-  drawn: '描く W',
-  kinds: { frozen: '凍結', learned: '学習する', sum: '保存しない' },
+  drawn: '図に描く W',
+  kinds: { frozen: '凍結', learned: '学習する', sum: '保持しない' },
   picture: (name, out, from, r, times) =>
     `行列 ${name} を縮尺どおりに描いた図。W [${out}, ${from}] は凍結され、その横で B [${out}, ${r}] と A [${r}, ${from}] を学習します。W の長い辺はランクの ${times} 倍です。`,
   thin: (times) => `すべて同じ縮尺です。W の長い辺は B の幅の ${times} 倍あります。`,
   tooThin: 'B と A は細すぎてどの画面にも描けないので、線で示しています。',
-  trained: '学習する数',
+  trained: '学習するパラメータ数',
   share: 'モデルに占める割合',
   file: 'アダプタの大きさ',
   each: (weight, r, from, out, count) =>
     `この W には ${weight} 個の数があり、A と B は合わせて r (in + out) = ${r} (${from} + ${out}) = ${count} 個です。`,
   all: (matrices, count, model) =>
-    `アダプタを付けた ${matrices} 個の行列の全体で、学習する数は ${count} 個です。モデルの ${model} 個はそのまま残ります。`,
+    `アダプタを付けた ${matrices} 個の行列の全体で、学習するパラメータは ${count} 個です。モデルの ${model} 個はそのまま残ります。`,
 
   memory: {
     title: '学習に使うメモリの内訳',
@@ -89,7 +89,7 @@ const formula: Words['formula'] = {
       gradients: '勾配',
       optimizer: '最適化の状態',
       activations: '活性',
-      peak: '同時に最大で',
+      peak: '同時に保持する最大',
     },
     saved: (times) =>
       `全パラメータの学習には ${times} 倍のメモリが要ります。LoRA が節約するのは勾配と最適化の状態です。凍結した重みと活性は残り、活性はバッチのトークン数とともに増えます。`,
@@ -192,7 +192,8 @@ const shelf: Words['shelf'] = {
   teaching: 'アダプタの学習',
   teachHelp: (r, alpha, targets, lr) =>
     `「学習」ビューの設定を使います：r = ${r}、α = ${alpha}、対象 ${targets}、学習率 ${lr}。そこで学習したものはそのまま残ります。`,
-  taught: (step, steps, loss) => `${steps} ステップ中 ${step}：損失は 1 トークンあたり ${loss} ナット。`,
+  taught: (step, steps, loss) =>
+    `${steps} ステップ中 ${step} ステップ目：損失は 1 トークンあたり ${loss} ナット。`,
   noOwn: '先に上に貼り付けてください',
 
   learned: (steps) => `「学習」ビューで ${steps} ステップ学んだもの：`,
@@ -203,7 +204,7 @@ const shelf: Words['shelf'] = {
   exporting: '書き出し',
   import: 'アダプタを読み込む（.zip、または 2 つのファイル）',
   importing: '読み込み',
-  imported: (name) => `「${name}」として加わりました。今はこれだけが書きます。`,
+  imported: (name) => `「${name}」として加わりました。今はこのアダプタだけを使って書きます。`,
   warned: (warning) => `読み込み時の注意：${warning}`,
   refused: {
     tooLarge: (size) =>
@@ -221,7 +222,7 @@ const shelf: Words['shelf'] = {
 
   title: '保存したアダプタ',
   none: 'まだありません。1 つ学習させるか、「学習」ビューで学んだものを保存するか、読み込んでください。',
-  about: (r, matrices, numbers, size) => `r = ${r}、行列 ${matrices} 個、数 ${numbers} 個、${size}`,
+  about: (r, matrices, numbers, size) => `r = ${r}、行列 ${matrices} 個、数値 ${numbers} 個、${size}`,
   weight: '重み',
   weightOf: (name) => `${name} の重み`,
   alone: 'これだけ',
@@ -239,18 +240,18 @@ const shelf: Words['shelf'] = {
   broken: (name, reason) => `${name} は保存されていますが、読み取れません：${reason}`,
   making: 'アダプタの作成',
   inUse: '今のブレンド',
-  sumAs: '1 つのアダプタにまとめる名前',
+  sumAs: '1 つにまとめたアダプタの名前',
   sum: '足し合わせる',
   sameSum: (name, difference, bound) =>
-    `「${name}」は 1 つでブレンドと同じ働きをします。プロンプトのロジットの差は最大 ${difference}、丸め誤差の範囲は ${bound} です。`,
+    `「${name}」は 1 つでブレンドと同じ働きをします。プロンプトのロジットの差は最大 ${difference}、丸め誤差の上限は ${bound} です。`,
   sameNegative: (name, difference, bound) =>
-    `「${name}」を元のアダプタと並べるとベースに戻ります。プロンプトのロジットの差は最大 ${difference}、丸め誤差の範囲は ${bound} です。`,
+    `「${name}」を元のアダプタと並べるとベースに戻ります。プロンプトのロジットの差は最大 ${difference}、丸め誤差の上限は ${bound} です。`,
   lost: (name, most, path, least) =>
     `「${name}」はそのランクで最も近いものです。失われたのは ‖ΔW‖ の最大 ${most}（${path}）、最小 ${least} です。`,
   lostTable: '小さいランクで失われたもの',
 
   next: '次に来るもの',
-  nextHelp: '重みを動かして見てください。数は確率で、毎回計算し直しています。',
+  nextHelp: '重みを動かして見てください。数値は確率で、毎回計算し直しています。',
   base: 'ベース',
   blend: 'ブレンド',
   writeBlend: 'ブレンドで書く',
@@ -349,16 +350,16 @@ export const ja: Words = {
     formula: {
       name: '式',
       idea: 'LoRA は大きな行列 W をそのまま残し、その横で細い行列を 2 つ学習します。',
-      look: 'r を動かしてください。B と A は W の横では細いままで、学習する数は r に比例して増えます。α は数を変えません。次に GPT-3 を選ぶと、細すぎて描けなくなります。',
+      look: 'r を動かしてください。B と A は W の横では細いままで、学習するパラメータの数は r に比例して増えます。α を変えても数は変わりません。次に GPT-3 を選ぶと、細すぎて描けなくなります。',
     },
     steps: {
       name: '最初の数ステップ',
       idea: 'B はゼロから始まるので、アダプタはまだ何も変えません。そして B が動くまで、A は学べません。',
-      look: 'ステップ 0 では ∇A の図は空です。どの値もちょうど 0 で、∇B はそうではありません。1 ステップ進めると ∇A が目を覚まします。',
+      look: 'ステップ 0 では ∇A の図は空です。どの値もちょうど 0 ですが、∇B はそうではありません。1 ステップ進めると ∇A が目を覚まします。',
     },
     training: {
       name: '学習',
-      idea: 'LoRA はわずかな数で新しい文章を学び、ベースはそのまま残ります。',
+      idea: 'LoRA はわずかな数のパラメータで新しい文章を学び、ベースはそのまま残ります。',
       look: '3 つのモデルが同じバッチを読みます。どの損失が、どれだけのコストで下がり、どれが元の文章を忘れるかを見てください。',
     },
     learned: {
@@ -369,7 +370,7 @@ export const ja: Words = {
     merged: {
       name: 'マージの前と後',
       idea: 'W + (α/r) B A は再び 1 つの行列です。答えは同じで、コストはベースと同じです。',
-      look: 'マージして比べてください。差は丸め誤差が引く線より下にあり、デバイスで動く呼び出しはベースと同じです。',
+      look: 'マージして比べてください。差は丸め誤差の上限の線より下にあり、デバイスで動く呼び出しはベースと同じです。',
     },
     adapters: {
       name: '複数のアダプタ',
@@ -491,7 +492,7 @@ export const ja: Words = {
   comparison: 'それぞれのコストと結果',
   table: {
     model: 'モデル',
-    trained: '学習する数',
+    trained: '学習するパラメータ数',
     share: 'モデルに占める割合',
     state: '勾配と最適化の状態',
     speed: 'トークン／秒',
@@ -516,14 +517,14 @@ export const ja: Words = {
   likeliest: (prompt) => `「${prompt}」の次に来やすいトークン`,
   difference: '差',
   allLogits: (difference, bound) =>
-    `プロンプトの全ロジットの最大の差：${difference}。丸め誤差の範囲：${bound}。`,
-  differenceChart: '最後のトークンの後の各ロジットの |マージ後 − マージ前| と、丸め誤差の範囲',
+    `プロンプトの全ロジットの最大の差：${difference}。丸め誤差の上限：${bound}。`,
+  differenceChart: '最後のトークンの後の各ロジットの |マージ後 − マージ前| と、丸め誤差の上限',
   boundLabel: '上限',
-  layers: 'マージした各行列と、f64 で計算した W + (α/r) B A',
+  layers: 'マージした各行列と、f64 で計算した W + (α/r) B A の比較',
   layer: '行列',
   error: '最大の誤差',
   bound: 'そこでの上限',
-  used: '上限に最も近い割合',
+  used: '上限に対する最大の割合',
   ran: '順方向の呼び出しと、そのために GPU に渡されるカーネル',
   ranCount: (base, unmerged, merged) =>
     `カーネルの数：ベース ${base}、アダプタを横に付けて ${unmerged}、マージ後 ${merged}。`,
