@@ -1,7 +1,7 @@
 /** One step of training, taken apart: what the page has of it. */
 import { computed, signal } from '@preact/signals';
 import type { HoodChoice, Tape, TapeCall, Times } from '../worker/hood-tasks.ts';
-import { act, begun, call, progress, settings, text } from './lab.ts';
+import { act, begun, call, opened, progress, settings, text } from './lab.ts';
 import { version } from './run.ts';
 import { words } from './words/index.ts';
 
@@ -9,9 +9,14 @@ const choice = computed((): HoodChoice => {
   const { r, alpha, targets, seed, batch, context } = settings.value;
   return { r, alpha, targets, seed, batch, context };
 });
-/** What the step depends on: the run, or where none has begun the choices. */
+/** What the step depends on: the run, or where none has begun the choices; and the device. */
 export const subject = computed(() =>
-  JSON.stringify([text.value?.version, version.value, begun.value ? 'run' : choice.value]),
+  JSON.stringify([
+    opened.value?.device,
+    text.value?.version,
+    version.value,
+    begun.value ? 'run' : choice.value,
+  ]),
 );
 interface Of<T> {
   readonly subject: string;
@@ -28,9 +33,13 @@ export async function takeApart(): Promise<void> {
   const { value } = subject;
   const found = await act(words().hood.reading, async () => call('tape', choice.value));
   if (!found) return;
-  const first = groupsOf(found.calls).map(({ key }) => key);
-  if (!first.some((key) => opened.value.has(key))) opened.value = new Set([first[0], first.at(-1)!]);
-  if (seen.value === undefined || !found.calls[chosen.value]) chosen.value = typical(found.calls);
+  if (!seen.value || !found.calls[chosen.value]) {
+    chosen.value = typical(found.calls);
+    const shown = groupsOf(found.calls).filter(
+      ({ key, calls }) => key === 'end' || calls.includes(chosen.value),
+    );
+    openGroups.value = new Set(shown.map(({ key }) => key));
+  }
   seen.value = { subject: value, value: found };
 }
 /** The first adapted matrix whose x is asked for, too. */
@@ -68,12 +77,12 @@ export function groupsOf(calls: readonly TapeCall[]): Group[] {
   return [...groups].map(([key, own]) => ({ key, calls: own }));
 }
 /** Groups whose calls are shown. */
-export const opened = signal<ReadonlySet<string>>(new Set());
-export function toggle(key: string, open = !opened.value.has(key)): void {
-  const next = new Set(opened.value);
+export const openGroups = signal<ReadonlySet<string>>(new Set());
+export function toggle(key: string, open = !openGroups.value.has(key)): void {
+  const next = new Set(openGroups.value);
   if (open) next.add(key);
   else next.delete(key);
-  opened.value = next;
+  openGroups.value = next;
 }
 /** The module's own name: `c_attn`. */
 export const moduleOf = ({ path }: TapeCall): string =>

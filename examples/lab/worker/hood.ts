@@ -81,7 +81,15 @@ export const hood: Pick<Handlers<Tasks>, 'tape' | 'times'> = {
     const first = ran.findIndex(({ path }) => path === tape[0].path);
     const { result: grads, ran: backward } = watched(() => grad(loss, params));
     for (const t of [loss, ids, targets, ...grads]) t.dispose();
-    const { toString: _, ...memory } = measureMemory(lora.model, {
+    const {
+      frozen,
+      trained,
+      gradients,
+      optimizer: state,
+      activations,
+      kept,
+      peak,
+    } = measureMemory(lora.model, {
       ...lesson({ model: lora.model, optimizer }),
       batches: () => windows(steps),
       steps: 1,
@@ -94,7 +102,7 @@ export const hood: Pick<Handlers<Tasks>, 'tape' | 'times'> = {
       ran: { unrecorded: ran.slice(0, first), forward: ran.slice(first), backward },
       numbers: numbersOf(calls.flatMap(({ inputs }) => inputs)),
       kernels: anatomist.kernels,
-      memory,
+      memory: { frozen, trained, gradients, optimizer: state, activations, kept, peak },
     };
   },
 

@@ -11,8 +11,6 @@ export interface KernelCall {
   readonly file: string;
   /** As the compiler gets it. */
   readonly source: string;
-  /** The values of its `override` constants, where they are not the file's. */
-  readonly constants: Readonly<Record<string, number>>;
 }
 
 /** Of an ordinary GPU; all but the memory of a workgroup are what every adapter has. https://www.w3.org/TR/webgpu/#limits */
@@ -44,10 +42,9 @@ class HollowGpu extends Gpu {
   }
   override run<P extends object, O extends string>(
     { file, source }: Kernel<P, O>,
-    { constants = {}, T = 'f32' }: Variant<O>,
+    { T = 'f32' }: Variant<O>,
   ): void {
-    const code = T === 'f32' ? source : retyped(source, T);
-    this.#see({ file, source: code, constants: constants as Record<string, number> });
+    this.#see({ file, source: T === 'f32' ? source : retyped(source, T) });
   }
 }
 

@@ -72,7 +72,7 @@ const views: Readonly<Record<ViewName, ViewWords>> = {
   hood: {
     name: 'Under the hood',
     idea: 'A step of training leaves a list of calls, the tape; walked backward, it gives the gradients that were asked for, and no others.',
-    look: 'Choose a loraLinear: gradients are asked for x, A and B, but not for the frozen W. That product is never made, and nothing keeps it: this is what LoRA saves.',
+    look: 'Choose a loraLinear: gradients are asked for x, A and B, but not for the frozen W. That product is never made: this is the arithmetic that LoRA saves.',
   },
 };
 
@@ -317,7 +317,7 @@ const hood = {
   reading: 'Taking a step apart',
   measuring: 'Timing each call',
   about: (step: string, rows: string, tokens: string) =>
-    `The calls of step ${step} of LoRA’s training, on its next batch of ${rows} × ${tokens} tokens.`,
+    `The calls of step ${step} of LoRA’s training, on its next batch of ${rows} × ${tokens} tokens. On the way back each of them is given the gradient of its result, and hands it on to those inputs that depend on A or B, or are one.`,
   onTape: 'Calls on the tape',
   ran: 'Calls that reach the device',
   forward: 'forward',

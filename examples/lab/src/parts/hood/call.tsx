@@ -87,7 +87,7 @@ function Inputs({ tape, call }: { readonly tape: Tape; readonly call: TapeCall }
     if ('call' in from) return `${from.call} ${tape.calls[from.call].op}`;
     return 'parameter' in from ? from.parameter.replace(`${call.path}.`, '') : hood.from[from.other];
   };
-  const kind = (from: From): string => ('parameter' in from ? (from.isTrained ? 'learned' : 'frozen') : '');
+  const kind = (from: From): string => ('parameter' in from && from.isTrained ? 'learned' : '');
   return (
     <div class="scroll">
       <table class="inputs wrapping">

@@ -1,7 +1,7 @@
 /** The tape, drawn: from the first call that was recorded down to the loss. */
 import type { JSX } from 'preact';
 import type { Tape, TapeCall } from '../../../worker/hood-tasks.ts';
-import { choose, chosen, groupsOf, holds, moduleOf, opened, toggle } from '../../hood.ts';
+import { choose, chosen, type Group, groupsOf, holds, moduleOf, openGroups, toggle } from '../../hood.ts';
 import { words } from '../../words/index.ts';
 import { type At, Box, Edge, GAP_X, GAP_Y, HEIGHT, WIDTH } from './boxes.tsx';
 import { layered } from './layout.ts';
@@ -13,7 +13,7 @@ const LANE = 12;
 interface Drawn {
   /** Where each call is, or the closed group that has it. */
   readonly calls: ReadonlyMap<number, At>;
-  readonly groups: readonly { readonly key: string; readonly at: At; readonly bottom: number }[];
+  readonly groups: readonly (Group & { readonly at: At; readonly bottom: number })[];
   readonly width: number;
   readonly height: number;
 }
@@ -24,7 +24,7 @@ function drawn(calls: readonly TapeCall[]): Drawn {
   let [y, row, columns] = [0, 0, 1];
   for (const { key, calls: own } of groupsOf(calls)) {
     const here = { x: 0, y, row };
-    if (opened.value.has(key)) {
+    if (openGroups.value.has(key)) {
       const inputs = (i: number): number[] =>
         calls[i].inputs.flatMap(({ from }) => ('call' in from ? [own.indexOf(from.call)] : []));
       const layers = layered(own.map((i) => ({ from: inputs(i).filter((n) => n >= 0) })));
@@ -44,7 +44,7 @@ function drawn(calls: readonly TapeCall[]): Drawn {
       y += HEIGHT + GAP_Y;
       row++;
     }
-    groups.push({ key, at: here, bottom: y });
+    groups.push({ key, calls: own, at: here, bottom: y });
   }
   return { calls: at, groups, width: columns * (WIDTH + GAP_X) + 2 * LANE + 8, height: y };
 }
@@ -73,16 +73,15 @@ export function TapeGraph({ tape: { calls } }: { readonly tape: Tape }): JSX.Ele
       {[...edges].map(([key, edge]) => (
         <Edge key={key} {...edge} all={boxes} lane={width / 2 - LANE} />
       ))}
-      {groups.map(({ key, at: place, bottom }) => {
-        const own = groupsOf(calls).find((group) => group.key === key)!.calls;
-        if (!opened.value.has(key))
+      {groups.map(({ key, calls: own, at: place, bottom }) => {
+        if (!openGroups.value.has(key))
           return (
             <Box
               key={key}
               at={place}
               title={`▸ ${key === 'end' ? hood.end : key.replace('transformer.', '')}`}
               detail={hood.calls(String(own.length))}
-              kind={`group ${own.some((i) => i === chosen.value) ? 'chosen' : ''}`}
+              kind={`group ${own.includes(chosen.value) ? 'chosen' : ''}`}
               onChoose={() => toggle(key)}
             />
           );

@@ -2,7 +2,7 @@
 import { useRef } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Tape } from '../../../worker/hood-tasks.ts';
-import { choose, chosen, groupsOf, moduleOf, opened, times, toggle } from '../../hood.ts';
+import { choose, chosen, groupsOf, moduleOf, openGroups, times, toggle } from '../../hood.ts';
 import { words } from '../../words/index.ts';
 import { milliseconds } from './milliseconds.ts';
 
@@ -19,7 +19,7 @@ export function TapeTree({ tape: { calls } }: { readonly tape: Tape }): JSX.Elem
     const all = items();
     const here = (event.target as HTMLElement).closest<HTMLElement>('[role=treeitem]')!;
     const { group } = here.dataset;
-    const isOpen = group !== undefined && opened.value.has(group);
+    const isOpen = group !== undefined && openGroups.value.has(group);
     const at = all.indexOf(here);
     const parent = all.slice(0, at + 1).findLast(({ dataset }) => dataset.group !== undefined);
     const keys: Readonly<Record<string, () => void>> = {
@@ -36,11 +36,13 @@ export function TapeTree({ tape: { calls } }: { readonly tape: Tape }): JSX.Elem
     event.preventDefault();
     keys[event.key]();
   };
-  const isShown = groups.some(({ key, calls: own }) => opened.value.has(key) && own.includes(chosen.value));
+  const isShown = groups.some(
+    ({ key, calls: own }) => openGroups.value.has(key) && own.includes(chosen.value),
+  );
   return (
     <ul class="tree" role="tree" aria-label={hood.tree} ref={tree} onKeyDown={onKey}>
       {groups.map(({ key, calls: own }, n) => {
-        const isOpen = opened.value.has(key);
+        const isOpen = openGroups.value.has(key);
         return (
           <li
             key={key}
