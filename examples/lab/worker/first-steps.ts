@@ -6,6 +6,7 @@ import {
   key,
   planLora,
   randomWindows,
+  scope,
   sgd,
   type LoraModel,
   type Gpt2,
@@ -62,11 +63,13 @@ async function begun(
 async function step({ lora, optimizer, text }: Walk): Promise<FirstStep> {
   const [A, B] = [...lora.parameters().values()];
   const { ids, targets } = randomWindows(text.train, 0, BATCH);
-  const loss = lora.model.loss(ids, targets);
-  const value = await loss.item();
-  const [dA, dB] = grad(loss, [A, B]);
+  const [loss, dA, dB] = scope(() => {
+    const loss = lora.model.loss(ids, targets);
+    const [dA, dB] = grad(loss, [A, B]);
+    return [loss, dA, dB];
+  });
   const seen = {
-    loss: value,
+    loss: await loss.item(),
     A: await numbers(A),
     B: await numbers(B),
     dA: await numbers(dA),

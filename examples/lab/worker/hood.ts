@@ -57,6 +57,12 @@ async function subjectOf(choice: HoodChoice): Promise<Subject> {
   return own.subject;
 }
 
+/** What `watched` saw of a step, given back: its tape, and what was computed before the tape begins. */
+function free(loss: Tensor, params: readonly Tensor[], made: readonly Tensor[]): void {
+  const grads = loss.record ? grad(loss, params) : [];
+  for (const t of [loss, ...made, ...grads]) t.dispose();
+}
+
 export const hood: Pick<Handlers<Tasks>, 'tape' | 'times'> = {
   async tape(choice) {
     const subject = await subjectOf(choice);
@@ -65,7 +71,7 @@ export const hood: Pick<Handlers<Tasks>, 'tape' | 'times'> = {
     const windows = windowsOf(begin);
     const { ids, targets } = windows(steps);
     const params = [...lora.parameters().values()];
-    const { result: loss, ran } = watched(() => lora.model.loss(ids, targets));
+    const { result: loss, ran, made } = watched(() => lora.model.loss(ids, targets));
     const tape = tapeOf(loss);
     const blocks = blocksOf(tape);
     const inputsOf = inputsIn(tape, lora, [ids, targets]);
@@ -80,7 +86,7 @@ export const hood: Pick<Handlers<Tasks>, 'tape' | 'times'> = {
     }));
     const first = ran.findIndex(({ path }) => path === tape[0].path);
     const { result: grads, ran: backward } = watched(() => grad(loss, params));
-    for (const t of [loss, ids, targets, ...grads]) t.dispose();
+    free(loss, params, [...made, ...grads, ids, targets]);
     const {
       frozen,
       trained,
@@ -110,8 +116,8 @@ export const hood: Pick<Handlers<Tasks>, 'tape' | 'times'> = {
     const { begin, lora, steps } = await subjectOf(choice);
     const { ids, targets } = windowsOf(begin)(steps);
     const params = [...lora.parameters().values()];
-    const lossOf = (): Tensor => lora.model.loss(ids, targets);
-    const loss = lossOf();
+    const lossOf = () => watched(() => lora.model.loss(ids, targets));
+    const { result: loss, made } = lossOf();
     const tape = tapeOf(loss);
     const calls: CallTime[] = [];
     try {
@@ -130,15 +136,16 @@ export const hood: Pick<Handlers<Tasks>, 'tape' | 'times'> = {
       }
       const whole: { forward: number; backward: number }[] = [];
       while (whole.length < WHOLE) {
-        const forward = await timed(() => [lossOf()]);
-        const backward = await timed(() => grad(forward.made[0], params));
-        for (const t of [...forward.made, ...backward.made]) t.dispose();
+        let step!: ReturnType<typeof lossOf>;
+        const forward = await timed(() => [(step = lossOf()).result]);
+        const backward = await timed(() => grad(step.result, params));
+        free(step.result, params, [...step.made, ...backward.made]);
         whole.push({ forward: forward.time, backward: backward.time });
       }
       const middle = (side: 'forward' | 'backward'): number => median(whole.map((one) => one[side]));
       return { calls, whole: { forward: middle('forward'), backward: middle('backward') } };
     } finally {
-      for (const t of [loss, ids, targets, ...grad(loss, params)]) t.dispose();
+      free(loss, params, [...made, ids, targets]);
     }
   },
 };

@@ -1,12 +1,14 @@
 /** The view of one step: its tape, what is asked for, its kernels, times and memory are those that the cpu and arithmetic find. */
 import { readFileSync } from 'node:fs';
 import {
-  adamW, attachLora, castModule, grad, key, observe, planLora, randomWindows, tapeOf, type Gpt2, type LoraModel, type TapeRecord, type Tensor,
+  adamW, attachLora, castModule, getBackend, grad, key, observe, planLora, randomWindows, tapeOf, type Gpt2, type LoraModel, type TapeRecord, type Tensor,
 } from 'bax'; // prettier-ignore
 import katex from 'katex';
 import { expect, it } from 'vitest';
 import { gradientOf, OP_FORMULAS } from '../../../examples/lab/src/op-formulas.ts';
 import { TARGETS } from '../../../examples/lab/src/settings.ts';
+import { hood } from '../../../examples/lab/worker/hood.ts';
+import { opening } from '../../../examples/lab/worker/model.ts';
 import { texts } from '../../../examples/lab/texts.ts';
 import { inNode } from './in-node.ts';
 import { tableOf, useLab } from './support.ts';
@@ -181,6 +183,19 @@ it('is the next step of the run, once one has begun', { timeout: 120_000 }, asyn
   await page
     .getByText('The calls of step 3 of LoRA’s training, on its next batch of 1 × 8 tokens.')
     .waitFor();
+});
+
+it('gives back all that it takes, also when it is stopped', { timeout: 120_000 }, async () => {
+  const [never, quiet] = [new AbortController().signal, (): void => undefined];
+  await opening.open({ home: lab.url, device: 'wasm', software: false }, quiet, never);
+  await opening.read({ shipped: 'moby-dick' }, quiet, never);
+  const choice = { ...ADAPTER, targets: ['v', 'c_fc'], seed: 1, batch: 1, context: 8 };
+  await hood.tape(choice, quiet, never);
+  const { live } = getBackend().memory();
+  await hood.tape(choice, quiet, never);
+  await hood.times(choice, quiet, never);
+  await expect(hood.times(choice, quiet, AbortSignal.abort())).rejects.toThrow('aborted');
+  expect(getBackend().memory().live).toBeLessThanOrEqual(live);
 });
 
 it('every op that a step can have is told of, where it stands', { timeout: 120_000 }, async () => {
