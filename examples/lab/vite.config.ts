@@ -45,6 +45,7 @@ const common: UserConfig = {
     target: 'es2022',
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 1000, // kB; KaTeX is half of it
     rolldownOptions: { checks: { pluginTimings: false } },
   },
 };

@@ -18,13 +18,13 @@ const LONG = { timeout: 600_000 };
 
 /** The page after it was taught three chapters of Moby-Dick. */
 async function app(browser: Browser): Promise<void> {
-  const { url, close } = await serveApp('app');
+  const served = await serveApp('app');
   const page = await browser.newPage({ viewport: { width: 1000, height: 1080 } });
   const press = async (button: string, until: string): Promise<void> => {
     await page.getByRole('button', { name: button, exact: true }).click();
     await page.getByRole('status').filter({ hasText: until }).waitFor(LONG);
   };
-  await page.goto(`${url}?device=wasm`);
+  await page.goto(`${served.url}?device=wasm`);
   await page.getByRole('status').filter({ hasText: 'Ready.' }).waitFor();
   await press('Load', 'The model is loaded.');
   await page.getByLabel('A text to learn from').fill(mobyDick().train.slice(0, 3).join('\n\n'));
@@ -35,12 +35,12 @@ async function app(browser: Browser): Promise<void> {
   await press('Write', 'Written.');
   await page.screenshot({ path: example('app/screenshot.png') });
   await page.context().close();
-  await close();
+  await served.close();
 }
 
 /** Each view after what a person would do in it. */
 async function lab(browser: Browser, language: 'en' | 'ja'): Promise<void> {
-  const { url, close } = await serveApp('lab');
+  const served = await serveApp('lab');
   await mkdir(example('lab/pictures'), { recursive: true });
   const words = { en, ja }[language];
   const page = await browser.newPage({ viewport: { width: 1100, height: 900 }, locale: language });
@@ -60,7 +60,7 @@ async function lab(browser: Browser, language: 'en' | 'ja'): Promise<void> {
     const path = example(`lab/pictures/${name}${language === 'en' ? '' : `.${language}`}.png`);
     await page.locator('section.view').screenshot({ path });
   };
-  await page.goto(`${url}?device=wasm#/formula`);
+  await page.goto(`${served.url}?device=wasm#/formula`);
   await page.addStyleTag({ content: 'footer { position: static !important }' }); // it would lie over the views
   await page.locator('#text-read').filter({ hasText: /\d/ }).waitFor(LONG);
   await take('formula');
@@ -97,6 +97,11 @@ async function lab(browser: Browser, language: 'en' | 'ja'): Promise<void> {
   await press(words.shelf.writeTogether, words.writing);
   await take('adapters');
 
+  await go('hood');
+  await press(words.hood.measure, words.hood.measuring);
+  await page.getByRole('treeitem').filter({ hasText: 'loraLinear' }).last().click();
+  await take('hood');
+
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.setViewportSize({ width: 390, height: 844 });
   await go('training');
@@ -105,7 +110,7 @@ async function lab(browser: Browser, language: 'en' | 'ja'): Promise<void> {
     path: example(`lab/pictures/phone${language === 'en' ? '' : `.${language}`}.png`),
   });
   await page.context().close();
-  await close();
+  await served.close();
 }
 const steps = async (page: Page, label: string, count: number): Promise<void> =>
   page.locator('section.view').getByLabel(label, { exact: true }).fill(String(count));
