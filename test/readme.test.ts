@@ -1,6 +1,6 @@
 /** What README.md and CONTRIBUTING.md say is so: their code runs, their links lead somewhere, their commands exist. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { node, ROOT, start } from './examples/support.ts';
 
@@ -56,7 +56,8 @@ describe.concurrent('the code of the README', () => {
 });
 
 describe.each(['', 'examples/lab/'])('%sREADME.ja.md', (folder) => {
-  const [english, japanese] = ['README.md', 'README.ja.md'].map((file) => read(folder + file));
+  const english = read(`${folder}README.md`);
+  const japanese = read(`${folder}README.ja.md`).replaceAll('.ja.png', '.png'); // with pictures of its own
   const parts = {
     code: /^```\w*\n.*?^```$/gms,
     links: /(?<=\]\()(?!README)[^)\s]+(?=\))/g,
@@ -75,14 +76,16 @@ describe.each(['', 'examples/lab/'])('%sREADME.ja.md', (folder) => {
 describe.each([
   ['README.md', README],
   ['README.ja.md', read('README.ja.md')],
+  ['examples/lab/README.md', read('examples/lab/README.md')],
+  ['examples/lab/README.ja.md', read('examples/lab/README.ja.md')],
   ['CONTRIBUTING.md', CONTRIBUTING],
-])('%s', (_, text) => {
+])('%s', (file, text) => {
   it('links only to what is there, by its name', () => {
     const links = all(text, /\[([^\]]*)\]\(([^)\s]+)\)/g).filter(([, , to]) => !/^(https?:|#)/.test(to));
     expect(links.length).toBeGreaterThan(0);
-    expect(links.filter(([, , to]) => !existsSync(join(ROOT, to.replace(/#.*/, '')))).map(([link]) => link)).toEqual([]); // prettier-ignore
+    expect(links.filter(([, , to]) => !existsSync(join(ROOT, dirname(file), to.replace(/#.*/, '')))).map(([link]) => link)).toEqual([]); // prettier-ignore
     for (const [, label, to] of links) {
-      const name = /^`([\w-]+[./][\w./-]+)`$/.exec(label)?.[1];
+      const name = /^`([\w-]+[./][\w./-]+)`$/.exec(label)?.[1].replace(/\/$/, '');
       if (name && !existsSync(join(ROOT, name))) expect(`/${to}`).toMatch(new RegExp(`/${name}$`));
     }
   });
