@@ -6,6 +6,7 @@ import { act, call, isBusy, progress } from '../lab.ts';
 import { version } from '../run.ts';
 import { number, words } from '../words/index.ts';
 import { CsvButton } from './csv-button.tsx';
+import { TableHead } from './table-head.tsx';
 
 // What stays while another view is open.
 const seen = signal<{ readonly version: number; readonly rows: readonly Everywhere[] } | undefined>(
@@ -44,15 +45,7 @@ export function AllMatrices({ onChoose }: { readonly onChoose: (path: string) =>
                 ]}
               />
             </caption>
-            <thead>
-              <tr>
-                {said.head.map((name) => (
-                  <th key={name} scope="col">
-                    {name}
-                  </th>
-                ))}
-              </tr>
-            </thead>
+            <TableHead names={said.head} />
             <tbody>
               {rows.map((row) => (
                 <tr key={row.path}>

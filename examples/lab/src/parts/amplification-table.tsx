@@ -4,6 +4,7 @@ import type { Learned } from '../../worker/learned-tasks.ts';
 import { number, words } from '../words/index.ts';
 import { CsvButton } from './csv-button.tsx';
 import { SourceLink } from './source-link.tsx';
+import { TableHead } from './table-head.tsx';
 
 const LINES = ['weight', 'delta', 'ofDelta', 'ofWeight', 'random', 'randomExpected', 'factor', 'factorUnscaled'] as const; // prettier-ignore
 
@@ -36,15 +37,7 @@ export function AmplificationTable({ found }: { readonly found: Learned }): JSX.
               table={() => [head, ...rows.map(({ name, values }) => [name, ...values.map((x) => x ?? '')])]}
             />
           </caption>
-          <thead>
-            <tr>
-              {head.map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <TableHead names={head} />
           <tbody>
             {rows.map(({ name, values }) => (
               <tr key={name}>

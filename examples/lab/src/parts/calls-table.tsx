@@ -4,6 +4,7 @@ import type { Dispatched, MergedProof, Ran } from '../../worker/tasks.ts';
 import { number, words } from '../words/index.ts';
 import { CsvButton } from './csv-button.tsx';
 import { kernelName } from './hood/kernel-name.ts';
+import { TableHead } from './table-head.tsx';
 
 const same = (a: readonly (Ran | Dispatched)[], b: readonly (Ran | Dispatched)[]): boolean =>
   JSON.stringify(a) === JSON.stringify(b);
@@ -38,14 +39,7 @@ export function CallsTable({ ran, given, isMerged }: CallsTableProps): JSX.Eleme
       </p>
       <div class="scroll tall" tabIndex={0} role="region" aria-label={words().ran}>
         <table>
-          <thead>
-            <tr>
-              <th scope="col">{words().operation}</th>
-              <th scope="col">{words().place}</th>
-              <th scope="col">{words().shapes}</th>
-              <th scope="col">{words().kernels}</th>
-            </tr>
-          </thead>
+          <TableHead names={[words().operation, words().place, words().shapes, words().kernels]} />
           <tbody>
             {shown.map((call, i) => (
               <tr key={i} class={own.has(JSON.stringify(call)) ? undefined : 'added'}>

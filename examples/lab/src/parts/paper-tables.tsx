@@ -6,6 +6,7 @@ import { useCount } from '../counts.ts';
 import { type Settings } from '../settings.ts';
 import { bytes, number, words } from '../words/index.ts';
 import { CsvButton, type Table } from './csv-button.tsx';
+import { TableHead } from './table-head.tsx';
 
 /** The paper's rows that the calculator can be set to. */
 const MODELS: Readonly<Record<string, Settings['counted']>> = { 'GPT-2 M': 'gpt2-medium', 'GPT-3': 'gpt3' };
@@ -48,15 +49,7 @@ function PaperTable({
         <caption>
           {title} <CsvButton name={title} table={table} />
         </caption>
-        <thead>
-          <tr>
-            {head.map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead names={head} />
         <tbody>
           {rows.map(({ shown, differs, chosen }, i) => (
             <tr key={i} class={differs ? 'added' : undefined} aria-current={chosen ? 'true' : undefined}>

@@ -10,6 +10,7 @@ import { Scatter } from '../parts/scatter.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
 import { begin, learn, steps, version } from '../run.ts';
 import { number, words } from '../words/index.ts';
+import { TableHead } from '../parts/table-head.tsx';
 
 /** Tokens that are shown, and words that are written side by side. */
 const [TOP, WORDS] = [8, 40];
@@ -160,13 +161,7 @@ function Proof({
         <div class="scroll" tabIndex={0} role="region" aria-label={words().nextToken}>
           <table>
             <caption>{words().likeliest(prompt)}</caption>
-            <thead>
-              <tr>
-                <th scope="col">{words().nextToken}</th>
-                <th scope="col">{words().logit}</th>
-                <th scope="col">{words().difference}</th>
-              </tr>
-            </thead>
+            <TableHead names={[words().nextToken, words().logit, words().difference]} />
             <tbody>
               {top.map((id) => (
                 <tr key={id}>
@@ -192,14 +187,7 @@ function Proof({
                 ]}
               />
             </caption>
-            <thead>
-              <tr>
-                <th scope="col">{words().layer}</th>
-                <th scope="col">{words().error}</th>
-                <th scope="col">{words().bound}</th>
-                <th scope="col">{words().used}</th>
-              </tr>
-            </thead>
+            <TableHead names={[words().layer, words().error, words().bound, words().used]} />
             <tbody>
               {layers.map((layer) => (
                 <tr key={layer.path}>

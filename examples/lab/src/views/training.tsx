@@ -10,6 +10,7 @@ import { Series } from '../parts/series.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
 import { begin, evaluations, isResumed, learn, rerank, steps } from '../run.ts';
 import { bytes, number, words } from '../words/index.ts';
+import { TableHead } from '../parts/table-head.tsx';
 
 const LEARNERS = ['lora', 'full', 'base'] as const;
 /** Of the last steps: one alone is as it happens. */
@@ -130,15 +131,7 @@ export function Training(): JSX.Element {
       <div class="scroll" tabIndex={0} role="region" aria-label={words().comparison}>
         <table>
           <caption>{words().comparison}</caption>
-          <thead>
-            <tr>
-              {Object.values(words().table).map((title) => (
-                <th key={title} scope="col">
-                  {title}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <TableHead names={Object.values(words().table)} />
           <tbody>
             {shown.map((name) => {
               const [trained, state] =

@@ -5,6 +5,7 @@ import { act, call, choose, isBusy, settings } from '../../lab.ts';
 import { blend, expected } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
 import { CsvButton } from '../csv-button.tsx';
+import { TableHead } from '../table-head.tsx';
 
 /** Tokens that are shown. */
 const TOP = 8;
@@ -69,13 +70,7 @@ export function Expected(): JSX.Element {
       <div class="pairs">
         {next && (
           <table>
-            <thead>
-              <tr>
-                <th scope="col">{words().nextToken}</th>
-                <th scope="col">{say.base}</th>
-                <th scope="col">{say.blend}</th>
-              </tr>
-            </thead>
+            <TableHead names={[words().nextToken, say.base, say.blend]} />
             <tbody>
               {likeliest(next.blend.probabilities).map((id) => (
                 <tr key={id}>

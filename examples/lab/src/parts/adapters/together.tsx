@@ -5,6 +5,7 @@ import type { Together as Compared } from '../../../worker/shelf-tasks.ts';
 import { isBusy } from '../../lab.ts';
 import { shelf, writeTogether } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
+import { TableHead } from '../table-head.tsx';
 
 /** Rows of a batch. */
 const MOST = 8;
@@ -33,12 +34,7 @@ export function Together(): JSX.Element {
       {written.value.length > 0 && (
         <div class="scroll">
           <table>
-            <thead>
-              <tr>
-                <th scope="col">{words().voice}</th>
-                <th scope="col">{words().written}</th>
-              </tr>
-            </thead>
+            <TableHead names={[words().voice, words().written]} />
             <tbody>
               {names.value.map((name, i) => (
                 <tr key={name}>

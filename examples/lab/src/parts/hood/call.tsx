@@ -9,6 +9,7 @@ import { CodeLink } from '../source-link.tsx';
 import { Tex } from '../tex.tsx';
 import { Inner } from './inner.tsx';
 import { kernelName } from './kernel-name.ts';
+import { TableHead } from '../table-head.tsx';
 
 const shown = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
 
@@ -91,15 +92,7 @@ function Inputs({ tape, call }: { readonly tape: Tape; readonly call: TapeCall }
   return (
     <div class="scroll">
       <table class="inputs wrapping">
-        <thead>
-          <tr>
-            {hood.inputHead.map((head) => (
-              <th key={head} scope="col">
-                {head}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead names={hood.inputHead} />
         <tbody>
           {call.inputs.map(({ from, shape, isAsked }, i) => (
             <tr key={i}>

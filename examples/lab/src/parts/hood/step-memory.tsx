@@ -4,6 +4,7 @@ import type { Tape } from '../../../worker/hood-tasks.ts';
 import { bytes, number, words } from '../../words/index.ts';
 import { CsvButton } from '../csv-button.tsx';
 import { LedgerTable } from '../ledger-table.tsx';
+import { TableHead } from '../table-head.tsx';
 
 export function StepMemory({ tape: { memory } }: { readonly tape: Tape }): JSX.Element {
   const { hood, learners } = words();
@@ -25,15 +26,7 @@ export function StepMemory({ tape: { memory } }: { readonly tape: Tape }): JSX.E
               table={() => [hood.keptHead, ...kept.map((one) => [one.op, one.path, one.tensors, one.bytes])]}
             />
           </caption>
-          <thead>
-            <tr>
-              {hood.keptHead.map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <TableHead names={hood.keptHead} />
           <tbody>
             {kept.map((one) => (
               <tr key={`${one.op} ${one.path}`}>

@@ -7,6 +7,7 @@ import { number, words } from '../../words/index.ts';
 import { CsvButton, type Table } from '../csv-button.tsx';
 import { kernelName } from './kernel-name.ts';
 import { total } from './milliseconds.ts';
+import { TableHead } from '../table-head.tsx';
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 const shown = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
@@ -52,15 +53,7 @@ function Kinds({ tape, times: found }: { readonly tape: Tape; readonly times: Ti
   return (
     <div class="scroll">
       <table>
-        <thead>
-          <tr>
-            {hood.kindHead.map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <TableHead names={hood.kindHead} />
         <tbody>
           {kinds.map((kind) => (
             <tr key={kind.op}>
