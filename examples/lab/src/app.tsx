@@ -96,9 +96,11 @@ export function App(): JSX.Element {
           {model
             ? words().model(number(model.parameters), bytes(model.bytes), model.device)
             : words().notLoaded}
+          {model && ` ${words().knows}`}
           {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
           {!isKeeping && ` ${words().notKept}`}
-          {notKept.value?.notKept === 'refused' && ` ${words().notStored(notKept.value.reason)}`}
+          {notKept.value?.notKept === 'refused' &&
+            ` ${location.protocol === 'file:' ? words().fromDisk : words().notStored(notKept.value.reason)}`}
           {notKept.value?.notKept === 'otherTab' && ` ${words().otherTab}`}
         </p>
       </header>
@@ -141,6 +143,23 @@ export function App(): JSX.Element {
       </nav>
       <main>
         <View />
+        <p class="row home">
+          <button
+            type="button"
+            onClick={() =>
+              void navigator.clipboard
+                .writeText(location.href)
+                .then(() => (status.value = words().linkCopied))
+            }
+          >
+            {words().link}
+          </button>
+          {!isOffline && (
+            <a href="./bax-lab.zip" download>
+              {words().takeHome}
+            </a>
+          )}
+        </p>
       </main>
       <Ask />
       <footer>
@@ -152,19 +171,6 @@ export function App(): JSX.Element {
           <button type="button" onClick={() => activity.value?.stop.abort()}>
             {words().stop}
           </button>
-        )}
-        <button
-          type="button"
-          onClick={() =>
-            void navigator.clipboard.writeText(location.href).then(() => (status.value = words().linkCopied))
-          }
-        >
-          {words().link}
-        </button>
-        {!isOffline && (
-          <a href="./bax-lab.zip" download>
-            {words().takeHome}
-          </a>
         )}
       </footer>
     </>

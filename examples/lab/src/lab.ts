@@ -8,12 +8,15 @@ import type { Begun, Opened, Tasks, TextRead } from '../worker/tasks.ts';
 import type { NotKept } from '../worker/shelf-tasks.ts';
 import { home } from './home.ts';
 import { keep, kept } from './kept.ts';
-import { queryOf, type Settings, settingsOf } from './settings.ts';
-import { words } from './words/index.ts';
+import { DEFAULTS, queryOf, type Settings, settingsOf } from './settings.ts';
+import { number, words } from './words/index.ts';
 
 let worker = new LabWorker();
 let connection = connect<Tasks>(worker);
 export const call: Call<Tasks> = async (...what) => connection(...what);
+
+/** Marks what this page has written into the browser's history. */
+const OURS = 'bax-lab';
 
 // ── where one is, and what is chosen: the address has both, #/training?r=4
 const VIEWS = ['formula', 'steps', 'training', 'learned', 'merged', 'adapters', 'hood'] as const;
@@ -35,17 +38,20 @@ export const hrefOf = (name: ViewName): string => {
 };
 effect(() => {
   keep('settings', String(queryOf(settings.value)));
-  history.replaceState(null, '', hrefOf(view.value));
+  history.replaceState(OURS, '', hrefOf(view.value));
 });
 addEventListener('hashchange', () => {
   const { view: next, query } = addressed();
+  const isBack = history.state === OURS; // to a view, not to what was chosen when one was there
   view.value = next;
-  if (query.size > 0) settings.value = settingsOf(query);
+  if (query.size > 0 && !isBack) settings.value = settingsOf(query);
 });
 
 // ── what the worker has
 export const opened = signal<Opened | undefined>(undefined);
 export const text = signal<TextRead | undefined>(undefined);
+/** Which text that is. */
+export const textInUse = signal<Settings['text'] | undefined>(undefined);
 /** A text of the user's own. */
 export const own = signal<string>(kept('own') ?? '');
 export const begun = signal<Begun | undefined>(undefined);
@@ -65,6 +71,9 @@ export const trouble = signal('');
 export const isLost = signal(false);
 /** Why something does not outlive the page. */
 export const notKept = signal<NotKept | undefined>(undefined);
+
+// What went wrong elsewhere is not of this view.
+view.subscribe(() => opened.peek() && (trouble.value = ''));
 
 /** Shows what went wrong. */
 export function report(error: unknown): void {
@@ -142,6 +151,7 @@ export const idle = async (): Promise<void> =>
 /** Loads the model and then the text. */
 export async function open(device?: DeviceName): Promise<void> {
   const query = new URLSearchParams(location.search);
+  if (settings.value.text === 'own' && !own.value) choose({ text: DEFAULTS.text }); // somebody else's link
   opened.value = await act(words().loadingModel, async (signal) =>
     call(
       'open',
@@ -173,6 +183,12 @@ export async function read(): Promise<boolean> {
   const give = choice === 'own' ? { own: own.value } : { shipped: choice };
   const next = await act(words().readingText, async () => call('read', give));
   if (!next) return false;
-  text.value = next;
+  if ('refused' in next) {
+    const { why, size, bound } = next.refused;
+    trouble.value = words()[why](number(size), number(bound));
+    status.value = words().failed(words().readingText);
+    return false;
+  }
+  [text.value, textInUse.value] = [next, choice];
   return true;
 }

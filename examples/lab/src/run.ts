@@ -1,15 +1,15 @@
 /** The run that trains: what has been seen of it. */
 import { signal } from '@preact/signals';
 import type { Begin, Evaluation, Step, Tasks } from '../worker/tasks.ts';
-import { act, actInParts, begun, call, notKept, settings } from './lab.ts';
-import { words } from './words/index.ts';
+import { act, actInParts, begun, call, notKept, progress, settings } from './lab.ts';
+import { number, words } from './words/index.ts';
 
 const EVALUATE_EVERY = 20;
 
 export const steps = signal<readonly Step[]>([]);
 export const evaluations = signal<readonly Evaluation[]>([]);
-/** Whether the run was begun in an earlier visit. */
-export const isResumed = signal(false);
+/** Steps that an earlier visit made. */
+export const resumedAt = signal(0);
 /** Counts what changed the adapter: who shows something of it looks here. */
 export const version = signal(0);
 /** Steps that the run has made. */
@@ -22,7 +22,7 @@ export async function begin(full: boolean): Promise<boolean> {
   const result = await act(words().training, async () => call('begin', give));
   if (!result) return false;
   begun.value = result;
-  isResumed.value = false;
+  resumedAt.value = 0;
   [steps.value, evaluations.value] = [[], []];
   version.value++;
   return true;
@@ -33,7 +33,7 @@ export async function resume(): Promise<void> {
   const kept = await call('resume', undefined);
   if (!kept) return;
   begun.value = kept.begun;
-  isResumed.value = true;
+  resumedAt.value = kept.steps.length;
   [steps.value, evaluations.value] = [kept.steps, kept.evaluations];
   version.value++;
 }
@@ -45,8 +45,10 @@ export async function learn(count: number): Promise<void> {
   await actInParts(words().training, async (signal) => {
     const give = { steps: end - made(), rates: { lora: lr, full: fullLr }, evaluateEvery: EVALUATE_EVERY };
     const on = (told: Tasks['learn']['told']): void => {
-      if ('step' in told) steps.value = [...steps.value, told];
-      else if ('notKept' in told) notKept.value = told;
+      if ('step' in told) {
+        steps.value = [...steps.value, told];
+        progress.value = 1 - (end - made()) / count;
+      } else if ('notKept' in told) notKept.value = told;
       else evaluations.value = [...evaluations.value.filter((e) => e.steps !== told.steps), told];
     };
     await call('learn', give, { signal, on }).finally(() => version.value++);
@@ -60,10 +62,14 @@ export async function rerank(): Promise<void> {
   version.value++;
 }
 
+/** Whether the run may end: what it learned would be gone. */
+export const mayEnd = (): boolean =>
+  steps.value.length === 0 || confirm(words().sureLeave(number(steps.value.length)));
+
 /** The text is another: what was learned of the one before is no longer trained on. */
 export function leave(): void {
   begun.value = undefined;
-  isResumed.value = false;
+  resumedAt.value = 0;
   [steps.value, evaluations.value] = [[], []];
   version.value++;
 }

@@ -54,8 +54,8 @@ export async function remove(name: string): Promise<void> {
   const next = await act(words().shelf.removing, async () => call('remove', name));
   if (next) show(next);
 }
-export async function exportZip(name: string, what: { name: string } | { learned: true }): Promise<void> {
-  const zip = await act(words().shelf.exporting, async () => call('export', what));
+export async function exportZip(name: string, learned = false): Promise<void> {
+  const zip = await act(words().shelf.exporting, async () => call('export', { name, learned }));
   if (zip) download(`${name}.zip`, zip, 'application/zip');
 }
 /** The adapter's name and what the reader warns of. */

@@ -15,10 +15,9 @@ export const MOST_BYTES = 32_000_000;
 
 export const carrying: Pick<Handlers<Tasks>, 'export' | 'import'> = {
   async export(what) {
-    const [lora, adapter] = 'name' in what ? [keptModel(), what.name] : [adapted(), undefined];
-    const name = adapter ?? 'adapter';
+    const [lora, adapter] = what.learned ? [adapted(), undefined] : [keptModel(), what.name];
     const files = await peftFiles(lora, adapter);
-    const named = Object.entries(files).map(([file, bytes]) => [`${name}/${file}`, bytes]);
+    const named = Object.entries(files).map(([file, bytes]) => [`${what.name}/${file}`, bytes]);
     return zipSync(Object.fromEntries(named), { level: 0 }); // random numbers do not get smaller
   },
 

@@ -184,10 +184,12 @@ function inputsIn(
   };
 }
 
+const shortened = (_: string, value: unknown): unknown =>
+  typeof value === 'number' ? Number(value.toPrecision(4)) : value;
 const attrsOf = ({ attrs }: TapeRecord): string =>
   Object.entries(attrs as Record<string, unknown>)
     .filter(([, value]) => !(Array.isArray(value) && value.length === 0))
-    .map(([name, value]) => `${name} = ${JSON.stringify(value).replaceAll('"', '')}`)
+    .map(([name, value]) => `${name} = ${JSON.stringify(value, shortened).replaceAll('"', '')}`)
     .join(', ');
 
 /** Each weight counts once. */

@@ -223,7 +223,7 @@ function counts(): Begun {
   const [lora, full] = [trained.lora, trained.full].map((one) => (one ? numbers(one) : 0));
   /** f32: the gradient, and AdamW's two moments. */
   const state = (n: number): number => n * 3 * 4;
-  return { r: begin.r, trained: { lora, full }, state: { lora: state(lora), full: state(full) } };
+  return { begin, trained: { lora, full }, state: { lora: state(lora), full: state(full) } };
 }
 
 async function lossOf(reader: Gpt2, { ids, targets }: TextBatch): Promise<number> {

@@ -2,7 +2,7 @@
 import { BaxError, crc32, device, loadGpt2, loadTokenizer, targetsOf, type Gpt2, type Tokenizer } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
 import { baseFolder, shippedText, type Home } from './home.ts';
-import type { Tasks, TextChoice } from './tasks.ts';
+import type { Tasks, TextChoice, TextRefusal } from './tasks.ts';
 
 /** Of a text of one's own: more would take minutes to read. */
 const MOST_CHARACTERS = 4_000_000;
@@ -36,17 +36,15 @@ export function chosenText(): Text {
   return text;
 }
 
-/** @throws if it is too long, or too short to learn from. */
-export async function textOf(choice: TextChoice): Promise<Text> {
+/** The text, or why nothing can be learned from it. */
+export async function textOf(choice: TextChoice): Promise<Text | { readonly refused: TextRefusal }> {
   const { home, tokenizer } = model();
   const all = 'own' in choice ? choice.own : await shippedText(home, choice.shipped);
   if (all.length > MOST_CHARACTERS)
-    throw new BaxError(`the text has ${all.length} characters; ${MOST_CHARACTERS} can be read`);
+    return { refused: { why: 'tooLong', size: all.length, bound: MOST_CHARACTERS } };
   const tokens = tokenizer.encode(all);
   if (tokens.length < LEAST_TOKENS)
-    throw new BaxError(
-      `the text has ${tokens.length} tokens; there must be ${LEAST_TOKENS} at least, about a page`,
-    );
+    return { refused: { why: 'tooShort', size: tokens.length, bound: LEAST_TOKENS } };
   const cut = Math.floor(tokens.length * 0.9);
   const crc = crc32(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength));
   return { characters: all.length, train: tokens.subarray(0, cut), heldOut: tokens.subarray(cut), crc };
@@ -75,7 +73,9 @@ export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
   },
 
   async read(choice) {
-    text = await textOf(choice);
+    const next = await textOf(choice);
+    if ('refused' in next) return next;
+    text = next;
     const { characters, train, heldOut } = text;
     const tokens = train.length + heldOut.length;
     return { version: ++texts, characters, tokens, heldOut: heldOut.length };

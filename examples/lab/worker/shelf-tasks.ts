@@ -100,6 +100,6 @@ export interface ShelfTasks {
     result: Together;
   };
   /** A PEFT directory as a .zip: of a kept adapter, or of the one that learned in the run. */
-  export: { give: { name: string } | { learned: true }; told: never; result: Uint8Array<ArrayBuffer> };
+  export: { give: { name: string; learned: boolean }; told: never; result: Uint8Array<ArrayBuffer> };
   import: { give: readonly File[]; told: never; result: Imported };
 }

@@ -79,9 +79,15 @@ export interface Begin extends AdapterChoice {
   /** Whether all of a copy of the model learns beside LoRA. */
   readonly full: boolean;
 }
+/** Too short, in tokens, or too long, in characters; and the bound. */
+export interface TextRefusal {
+  readonly why: 'tooShort' | 'tooLong';
+  readonly size: number;
+  readonly bound: number;
+}
 export interface Begun {
-  /** The adapter's rank. */
-  readonly r: number;
+  /** With the adapter's rank as it is now. */
+  readonly begin: Begin;
   /** Numbers that are trained. */
   readonly trained: { readonly lora: number; readonly full: number };
   /** Bytes of their gradients and of the optimiser's state. */
@@ -153,7 +159,7 @@ export interface Tasks extends HoodTasks, LearnedTasks, ShelfTasks {
     told: { done: number; total: number };
     result: Opened;
   };
-  read: { give: TextChoice; told: never; result: TextRead };
+  read: { give: TextChoice; told: never; result: TextRead | { readonly refused: TextRefusal } };
   /** Told the pieces of the text. */
   generate: {
     give: { voice: Speaker; prompt: string; tokens: number; temperature: number; seed: number };

@@ -1,5 +1,6 @@
 /** Adapters that learn a text each, one lesson at a time, beside the run that the Training view shows. */
 import {
+  BaxError,
   adamW,
   createAdapter,
   key,
@@ -66,6 +67,7 @@ export const teaching: Pick<Handlers<Tasks>, 'teach'> = {
 
 async function enrolled(id: string, lesson: Omit<Lesson, 'steps'>): Promise<Pupil> {
   const text = await textOf(lesson.text);
+  if ('refused' in text) throw new BaxError('nothing can be learned from this text'); // the page reads it before
   const { base } = model();
   const { targets, r, alpha, seed } = lesson;
   const lora = new LoraModel(base);

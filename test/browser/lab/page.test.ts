@@ -148,7 +148,8 @@ it('a text of one’s own: too short, no text, too large, in another script, and
   await page.getByLabel('Text to learn').selectOption('own');
   await page.getByLabel('Paste a text here').fill('Too short.');
   await lab.button('Use this text').click();
-  await alert.filter({ hasText: 'there must be 400 at least' }).waitFor();
+  await alert.filter({ hasText: /too short to learn from: it has \d tokens, and 400 are needed/ }).waitFor();
+  await page.getByText('Not in use yet: press “Use this text”. Until then “Moby-Dick, 1851” is learned.').waitFor();
 
   const file = page.getByLabel('or open a file');
   const give = async (name: string, buffer: Buffer): Promise<void> => file.setInputFiles({ name, mimeType: 'text/plain', buffer });
@@ -168,6 +169,24 @@ it('a text of one’s own: too short, no text, too large, in another script, and
   await page.reload();
   await page.getByText('2,520 characters').waitFor(); // it is still there
 }); // prettier-ignore
+
+it('the way back leads to a view and changes nothing; an address that is typed chooses its text', async () => {
+  const page = await lab.open('?device=wasm#/formula?text=early-presidents');
+  const read = page.locator('#text-read');
+  const choice = page.getByLabel('Text to learn', { exact: true }).first();
+  await read.filter({ hasText: '63,060 tokens' }).waitFor();
+  await page.getByRole('link', { name: 'Training', exact: true }).click();
+  await choice.selectOption('recent-presidents');
+  await read.filter({ hasText: '68,627 tokens' }).waitFor();
+  await page.goBack();
+  await page.getByRole('heading', { name: 'The formula' }).waitFor();
+  expect(await choice.inputValue()).toBe('recent-presidents');
+  expect(await read.textContent()).toContain('68,627 tokens');
+  expect(page.url()).toContain('text=recent-presidents');
+  await page.evaluate(() => void (location.hash = '#/steps?text=moby-dick'));
+  await read.filter({ hasText: '87,329 tokens' }).waitFor();
+  expect(await choice.inputValue()).toBe('moby-dick');
+});
 
 it('without WebGPU it says what to switch on, and goes on without', async () => {
   const page = await lab.open('');

@@ -8,6 +8,8 @@ export interface Lab {
   /** Of the page that is open. */
   readonly page: Page;
   readonly url: string;
+  /** What the pages asked, and were told to do. */
+  readonly asked: readonly string[];
   /** A page that is empty yet. */
   blank(options?: BrowserContextOptions): Promise<Page>;
   /** Opens a page of its own: `?device=wasm#/training?r=4`. Ends when model and text are there. */
@@ -23,6 +25,7 @@ export function useLab(): Lab {
   let browser: Browser;
   let page: Page | undefined;
   const trouble: string[] = [];
+  const asked: string[] = [];
   beforeAll(async () => {
     [app, { browser }] = await Promise.all([serveApp('lab'), launch()]);
   }, 120_000);
@@ -53,6 +56,10 @@ export function useLab(): Lab {
     await page?.context().close();
     page = await (await browser.newContext({ locale: 'en-GB', ...options })).newPage();
     page.setDefaultTimeout(60_000);
+    page.on('dialog', (dialog) => {
+      asked.push(dialog.message());
+      void dialog.accept();
+    });
     page.on('pageerror', (error) => trouble.push(String(error)));
     page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
     return page;
@@ -64,6 +71,7 @@ export function useLab(): Lab {
     get url() {
       return app.url;
     },
+    asked,
     blank,
     async open(address = '?device=wasm', options = {}) {
       const opened = await blank(options);

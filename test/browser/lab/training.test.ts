@@ -88,3 +88,35 @@ it('pauses, goes on where it was, and changes rank and rate without losing what 
     else expect(now / learned).not.toBeCloseTo(1, 4); // the nearest of a smaller rank
   }
 }); // prettier-ignore
+
+it('a run is what it was begun with, whatever the fields say meanwhile, and does not end unasked', { timeout: 120_000 }, async () => {
+  const page = await lab.open('?device=wasm#/training?r=2&batch=2&context=16');
+  const cell = async (column: number): Promise<string | null> =>
+    page
+      .getByRole('region', { name: 'What each costs' })
+      .getByRole('row', { name: /^LoRA/ })
+      .getByRole('cell')
+      .nth(column)
+      .textContent();
+  const rank2 = 4 * (2 * (192 + 192) * 4 + 2 * (192 + 768) * 2);
+  await expect.poll(async () => cell(0)).toBe(rank2.toLocaleString('en')); // before anything is trained, too
+  await lab.button('One step').click();
+  await page.getByText('1 step made').waitFor({ timeout: 60_000 });
+  await lab.said('Training: done.');
+  expect(await page.getByText('This run has').count()).toBe(0);
+  const [trained, speed] = [await cell(0), await cell(3)];
+  await page.getByLabel('α', { exact: true }).fill('64');
+  await page.getByLabel('Rows of a batch').fill('32');
+  await page.getByText('This run has r = 2, α = 16, in q, k, v, attn.c_proj, c_fc, mlp.c_proj, seed 1, 2 × 16 tokens a step.').waitFor();
+  expect([await cell(0), await cell(3)]).toEqual([trained, speed]);
+
+  await page.getByLabel('Rank r').fill('1000');
+  await lab.button('One step').click();
+  await lab.button('Begin anew').click();
+  expect(await page.getByText('1 step made').count()).toBe(1);
+  expect(lab.asked).toEqual([]);
+  await page.getByLabel('Rank r').fill('2');
+  await lab.button('Begin anew').click();
+  await page.getByText('Nothing is learned yet.').first().waitFor();
+  expect(lab.asked).toEqual([expect.stringContaining('This ends the run (steps made: 1).')]);
+}); // prettier-ignore

@@ -4,6 +4,7 @@ import type { JSX } from 'preact';
 import type { Learner, Speaker } from '../../worker/tasks.ts';
 import { act, begun, call, canPause, choose, isBusy, meanwhile, opened, settings } from '../lab.ts';
 import { blend, shelf } from '../shelf.ts';
+import { isBroken, legible } from '../legible.ts';
 import { words } from '../words/index.ts';
 import { NumberField } from './number-field.tsx';
 
@@ -94,8 +95,10 @@ export function Ask(): JSX.Element {
       </form>
       {canPause.value && <p class="quiet">{words().askPauses}</p>}
       <output class="written" aria-label={words().written}>
-        {written}
+        {legible(written)}
       </output>
+      {written !== '' && <p class="quiet">{words().sameSeed}</p>}
+      {isBroken(written) && <p class="quiet">{words().unreadable}</p>}
     </section>
   );
 }

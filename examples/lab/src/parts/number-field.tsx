@@ -12,7 +12,8 @@ export function NumberField({
   readonly field: Field;
   readonly disabled?: boolean;
 }): JSX.Element {
-  const [wrong, setWrong] = useState(false);
+  /** What was typed and is not valid. */
+  const [wrong, setWrong] = useState<string | undefined>(undefined);
   const { least, most, whole } = LIMITS[field];
   const id = useId();
   return (
@@ -23,18 +24,19 @@ export function NumberField({
         type="number"
         min={least}
         max={most}
+        required
         step={whole ? 1 : 'any'}
-        value={settings.value[field]}
+        value={wrong ?? settings.value[field]}
         disabled={disabled}
-        aria-invalid={wrong}
-        aria-describedby={wrong ? `${id}-wrong` : undefined}
+        aria-invalid={wrong !== undefined}
+        aria-describedby={wrong !== undefined ? `${id}-wrong` : undefined}
         onInput={({ currentTarget }) => {
           const value = numberOf(field, currentTarget.value);
-          setWrong(value === undefined);
+          setWrong(value === undefined ? currentTarget.value : undefined);
           if (value !== undefined) choose({ [field]: value });
         }}
       />
-      {wrong && (
+      {wrong !== undefined && (
         <small id={`${id}-wrong`} role="alert">
           {words().invalid(number(least), number(most), whole)}
         </small>

@@ -85,7 +85,7 @@ export function Scatter({ title, values, bound, names }: ScatterProps): JSX.Elem
       />
       <p class="reading" aria-live="polite">
         {at === undefined
-          ? words().largestIs(number(largest, 3), number(Math.hypot(...values), 3))
+          ? `${words().vocabulary(number(values.length - 1))}. ${words().largestIs(number(largest, 3), number(Math.hypot(...values), 3))}`
           : `${JSON.stringify(names[at])}: ${number(values[at], 4)}`}
       </p>
     </figure>

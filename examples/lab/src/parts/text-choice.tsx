@@ -1,9 +1,21 @@
 /** Which text is learned: one that comes with the lab, or one's own. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { keep } from '../kept.ts';
-import { choose, isBusy, own, read, report, settings, text, trouble } from '../lab.ts';
-import { leave, resume } from '../run.ts';
+import {
+  choose,
+  idle,
+  isBusy,
+  opened,
+  own,
+  read,
+  report,
+  settings,
+  text,
+  textInUse,
+  trouble,
+} from '../lab.ts';
+import { leave, mayEnd, resume } from '../run.ts';
 import { TEXTS, type Settings } from '../settings.ts';
 import { bytes, number, words } from '../words/index.ts';
 
@@ -12,20 +24,28 @@ const LARGEST_FILE = 8_000_000;
 export function TextChoice(): JSX.Element {
   const [draft, setDraft] = useState(own.value);
   const { text: choice } = settings.value;
-  const use = async (): Promise<void> => {
-    if (!(await read())) return;
+  const use = async (): Promise<boolean> => {
+    if (!(await read())) return false;
     leave();
     await resume().catch(report);
+    return true;
   };
-  const pick = (next: Settings['text']): void => {
-    choose({ text: next });
-    if (next !== 'own' || own.value) void use();
+  const pick = (next: Settings['text'], select: HTMLSelectElement): void => {
+    if (next === 'own' || mayEnd()) choose({ text: next });
+    else select.value = choice;
   };
-  const useOwn = (): void => {
+  const useOwn = async (): Promise<void> => {
+    if (!mayEnd()) return;
+    const before = own.value;
     own.value = draft;
-    keep('own', draft);
-    void use();
+    if (await use()) keep('own', draft);
+    else own.value = before;
   };
+  // By whatever it was chosen: here, or in the address. One's own is used when that is said.
+  useEffect(() => {
+    if (!opened.value || textInUse.value === choice || choice === 'own') return;
+    void idle().then(async () => settings.value.text === choice && use());
+  }, [choice]);
   const openFile = async (file: File | undefined): Promise<void> => {
     if (!file) return;
     trouble.value = '';
@@ -48,7 +68,7 @@ export function TextChoice(): JSX.Element {
             id="text"
             value={choice}
             disabled={isBusy.value}
-            onChange={({ currentTarget }) => pick(currentTarget.value as Settings['text'])}
+            onChange={({ currentTarget }) => pick(currentTarget.value as Settings['text'], currentTarget)}
           >
             {TEXTS.map((name) => (
               <option key={name} value={name}>
@@ -58,6 +78,9 @@ export function TextChoice(): JSX.Element {
           </select>
         </span>
         <p class="quiet" id="text-read">
+          {textInUse.value && textInUse.value !== choice && (
+            <b role="note">{words().notUsedYet(words().texts[textInUse.value])} </b>
+          )}
           {found && words().textRead(number(found.tokens), number(found.heldOut), number(found.characters))}
           {found && found.tokens > found.characters && ` ${words().oddScript}`}
         </p>
@@ -66,7 +89,7 @@ export function TextChoice(): JSX.Element {
         <form
           onSubmit={(event) => {
             event.preventDefault();
-            useOwn();
+            void useOwn();
           }}
         >
           <label for="own">{words().ownText}</label>

@@ -116,6 +116,7 @@ export function FirstSteps(): JSX.Element {
             <HeatMap name="B" numbers={now.B} turned />
             <HeatMap name="∇B" numbers={now.dB} turned />
           </div>
+          <p class="quiet">{words().heatKey}</p>
           <p class="quiet">
             {words().whyZero} <Tex>{'B = 0 \\Rightarrow B^{\\top} G X^{\\top} = 0'}</Tex>
           </p>

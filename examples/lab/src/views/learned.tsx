@@ -3,7 +3,7 @@ import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { Learned as Found } from '../../worker/learned-tasks.ts';
-import { act, begun, call, idle, isBusy, text } from '../lab.ts';
+import { act, begun, call, canPause, idle, isBusy, text } from '../lab.ts';
 import { AllMatrices } from '../parts/all-matrices.tsx';
 import { AmplificationTable } from '../parts/amplification-table.tsx';
 import { HeatMap } from '../parts/heat-map.tsx';
@@ -55,6 +55,7 @@ export function Learned(): JSX.Element {
         String.raw`\phi(i, j) = \frac{\lVert U_i^{\top} U'_j \rVert_F^2}{\min(i, j)} \in [0, 1]`,
       ]}
     >
+      {canPause.value && isThere && <p role="note">{words().meanwhile}</p>}
       {!isThere && (
         <p>
           {words().nothingYet}{' '}
@@ -111,6 +112,7 @@ function Changes({ found: { lora, full } }: { readonly found: Found }): JSX.Elem
         <HeatMap name={`${learned.change}, ${learners.lora}`} numbers={lora.delta} atScale />
         {full && <HeatMap name={`${learned.change}, ${learners.full}`} numbers={full.delta} atScale />}
       </div>
+      <p class="quiet">{words().heatKey}</p>
       {!full && <p class="quiet">{learned.noFull}</p>}
       <Series
         title={spectrum.title}

@@ -3,7 +3,8 @@ import { signal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { MergedProof } from '../../worker/tasks.ts';
-import { act, call, choose, isBusy, settings, text } from '../lab.ts';
+import { act, call, canPause, choose, isBusy, settings, text } from '../lab.ts';
+import { legible } from '../legible.ts';
 import { CallsTable } from '../parts/calls-table.tsx';
 import { CsvButton } from '../parts/csv-button.tsx';
 import { Scatter } from '../parts/scatter.tsx';
@@ -111,6 +112,7 @@ export function Merged(): JSX.Element {
           <output aria-live="polite">{isMerged.value ? words().mergedState : words().unmergedState}</output>
         </form>
       )}
+      {canPause.value && <p role="note">{words().meanwhile}</p>}
       {proof && <Proof proof={proof} isMerged={isMerged.value} prompt={prompt} />}
       {proof && (
         <>
@@ -124,10 +126,7 @@ export function Merged(): JSX.Element {
               {(['lora', 'merged'] as const).map((voice, i) => (
                 <figure key={voice} class="written">
                   <figcaption>{words().voices[voice]}</figcaption>
-                  <p>
-                    {prompt}
-                    {pair.value![i]}
-                  </p>
+                  <p>{legible(prompt + pair.value![i])}</p>
                 </figure>
               ))}
             </div>
@@ -161,7 +160,9 @@ function Proof({
         <div class="scroll" tabIndex={0} role="region" aria-label={words().nextToken}>
           <table>
             <caption>{words().likeliest(prompt)}</caption>
-            <TableHead names={[words().nextToken, words().logit, words().difference]} />
+            <TableHead
+              names={[words().nextToken, words().logitOf[isMerged ? 'merged' : 'unmerged'], words().signed]}
+            />
             <tbody>
               {top.map((id) => (
                 <tr key={id}>

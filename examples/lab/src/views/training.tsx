@@ -1,16 +1,18 @@
 /** LoRA, all weights and the frozen base, on the same batches. */
 import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
-import type { Learner } from '../../worker/tasks.ts';
+import type { Begin, Learner } from '../../worker/tasks.ts';
+import { useCount } from '../counts.ts';
+import { home } from '../home.ts';
 import { begun, halt, isBusy, opened, settings, text } from '../lab.ts';
 import { AdapterFields } from '../parts/adapter-fields.tsx';
 import { KeepLearned } from '../parts/adapters/keep-learned.tsx';
 import { NumberField } from '../parts/number-field.tsx';
 import { Series } from '../parts/series.tsx';
-import { ViewFrame } from '../parts/view-frame.tsx';
-import { begin, evaluations, isResumed, learn, rerank, steps } from '../run.ts';
-import { bytes, number, words } from '../words/index.ts';
 import { TableHead } from '../parts/table-head.tsx';
+import { ViewFrame } from '../parts/view-frame.tsx';
+import { begin, evaluations, learn, mayEnd, rerank, resumedAt, steps } from '../run.ts';
+import { bytes, number, words } from '../words/index.ts';
 
 const LEARNERS = ['lora', 'full', 'base'] as const;
 /** Of the last steps: one alone is as it happens. */
@@ -22,8 +24,10 @@ const count = signal(60);
 const full = signal(true);
 
 export function Training(): JSX.Element {
-  const { r, batch, context } = settings.value;
+  const { r, alpha, targets } = settings.value;
   const run = steps.value;
+  const own = begun.value?.begin;
+  const { value: counted } = useCount('count', { model: 'base', home, r, alpha, targets });
   const isTraining = isBusy.value;
   const go = async (n: number): Promise<void> => {
     if (!begun.value && !(await begin(full.value))) return;
@@ -43,6 +47,12 @@ export function Training(): JSX.Element {
         evaluations.value.map(({ perplexity }) => perplexity[name]?.[kind] ?? null),
       ]),
     );
+  /** Before a run has begun: what it would be. */
+  const trainedOf = (name: Learner): number | undefined => {
+    if (name === 'base') return 0;
+    if (begun.value) return begun.value.trained[name];
+    return name === 'full' ? opened.value?.parameters : counted?.parameters;
+  };
   return (
     <ViewFrame
       name="training"
@@ -95,20 +105,31 @@ export function Training(): JSX.Element {
           <button type="button" disabled={!isTraining} onClick={halt}>
             {words().pause}
           </button>
-          <button type="button" disabled={isTraining || !text.value} onClick={() => void go(1)}>
+          <button
+            type="button"
+            disabled={isTraining || !text.value}
+            onClick={({ currentTarget }) => currentTarget.form!.reportValidity() && void go(1)}
+          >
             {words().oneStep}
           </button>
-          <button type="button" disabled={isTraining || !begun.value} onClick={() => void begin(full.value)}>
+          <button
+            type="button"
+            disabled={isTraining || !begun.value}
+            onClick={({ currentTarget }) =>
+              currentTarget.form!.reportValidity() && mayEnd() && void begin(full.value)
+            }
+          >
             {words().again}
           </button>
-          {begun.value && begun.value.r !== r && (
+          {own && own.r !== r && (
             <button type="button" disabled={isTraining} onClick={() => void rerank()}>
               {words().changeRank(String(r))}
             </button>
           )}
         </span>
       </form>
-      {isResumed.value && <p role="note">{words().resumed(number(run.length))}</p>}
+      {own && <RunHas own={own} full={full.value} />}
+      {resumedAt.value > 0 && <p role="note">{words().resumed(number(resumedAt.value))}</p>}
       <p aria-live="off">{run.length > 0 ? words().stepOf(number(run.length)) : words().nothingYet}</p>
       <Series
         title={words().lossChart}
@@ -134,8 +155,9 @@ export function Training(): JSX.Element {
           <TableHead names={Object.values(words().table)} />
           <tbody>
             {shown.map((name) => {
-              const [trained, state] =
-                name === 'base' ? [0, 0] : [begun.value?.trained[name] ?? 0, begun.value?.state[name] ?? 0];
+              const trained = trainedOf(name);
+              const state = name === 'base' ? 0 : begun.value?.state[name];
+              const isGone = begun.value !== undefined && name === 'full' && trained === 0;
               const recent = run.slice(-RECENT);
               const seconds = recent.flatMap(({ took }) => took[name] ?? []);
               const losses = recent.flatMap(({ loss }) => loss[name] ?? []);
@@ -143,10 +165,19 @@ export function Training(): JSX.Element {
               return (
                 <tr key={name}>
                   <th scope="row">{words().learners[name]}</th>
-                  <td>{number(trained)}</td>
-                  <td>{opened.value && `${number((100 * trained) / opened.value.parameters, 3)} %`}</td>
-                  <td>{bytes(state)}</td>
-                  <td>{seconds.length > 0 && number(Math.round((batch * context) / mean(seconds)))}</td>
+                  <td>{isGone ? words().tableNone.full : trained !== undefined && number(trained)}</td>
+                  <td>
+                    {!isGone &&
+                      opened.value &&
+                      trained !== undefined &&
+                      `${number((100 * trained) / opened.value.parameters, 3)} %`}
+                  </td>
+                  <td>{!isGone && state !== undefined && bytes(state)}</td>
+                  <td>
+                    {own &&
+                      seconds.length > 0 &&
+                      number(Math.round((own.batch * own.context) / mean(seconds)))}
+                  </td>
                   <td>{losses.length > 0 && number(mean(losses), 3)}</td>
                   <td>{last && number(last.new, 3)}</td>
                   <td>{last && number(last.old, 3)}</td>
@@ -159,4 +190,13 @@ export function Training(): JSX.Element {
       <KeepLearned id="training" />
     </ViewFrame>
   );
+}
+
+/** What the run was begun with, where the fields say something else. */
+function RunHas({ own, full }: { readonly own: Begin; readonly full: boolean }): JSX.Element | null {
+  const { alpha, targets, seed, batch, context } = settings.value;
+  const now = { ...own, alpha, targets, seed, batch, context, full };
+  if (JSON.stringify(now) === JSON.stringify(own)) return null;
+  const [r, a, s, rows, tokens] = [own.r, own.alpha, own.seed, own.batch, own.context].map((n) => number(n));
+  return <p role="note">{words().runHas(r, a, own.targets.join(', '), s, rows, tokens)}</p>;
 }

@@ -56,7 +56,7 @@ const views: Readonly<Record<ViewName, ViewWords>> = {
   },
   learned: {
     name: 'What was learned',
-    idea: 'What LoRA learned is ΔW = (α/r) B A: as large as W, and made of only r directions.',
+    idea: 'What LoRA learned is ΔW = (α/r) B A: of the same shape as W, and made of only r directions.',
     look: 'Find the cliff: after the r-th singular value ΔW has nothing left, while the change of all weights goes on. Then ask whether another seed finds the same directions.',
   },
   merged: {
@@ -229,7 +229,7 @@ const refused: Readonly<Record<Refusal['why'], (detail: string) => string>> = {
   several: (file) =>
     `There are several adapters (more than one ${file}): choose one at a time. Nothing was changed.`,
   unfit: (reason) =>
-    `The adapter cannot be used with this page’s model: ${reason}. Take one that was trained on this very model, and export it again where it was made if it is damaged. Nothing was changed.`,
+    `The adapter cannot be used with this page’s model: ${reason}. It must be a kind of LoRA that bax reads, trained on this very model, and whole. Nothing was changed.`,
 };
 
 const shelf = {
@@ -245,11 +245,13 @@ const shelf = {
     `Step ${step} of ${steps}: loss ${loss} nats a token.`,
   noOwn: 'paste it above first',
 
-  learned: (steps: string) => `What learned in the Training view in ${steps} steps:`,
+  learned: (steps: string) => `The adapter of the Training view, after ${steps} steps:`,
   keepAs: 'Keep it as',
   keep: 'Keep',
   export: 'Export',
   exportOf: (name: string) => `Export ${name} as a PEFT directory in a .zip`,
+  exportHelp:
+    'Exported, q, k and v are one adapter of rank 3r with zeros in it, since PEFT has one for the fused matrix of the three.',
   exporting: 'Exporting',
   import: 'Import an adapter: a .zip, or its two files',
   importing: 'Importing',
@@ -325,7 +327,7 @@ const hood = {
   asked: 'Numbers whose gradient is asked for',
   neverAsked: 'Frozen numbers beside them',
   before: (ops: string) =>
-    `Before the tape begins, ${ops} ran unrecorded: nothing that is trained stands before them, so nobody will ask.`,
+    `Before the tape begins, ${ops} ran unrecorded: nothing that is trained stands before them, so no gradient is needed there.`,
   legend:
     'In the picture W marks frozen weights, A B trained ones; a call with a dashed edge is a mere view, which moves no numbers.',
   drawn:
@@ -380,7 +382,8 @@ const hood = {
 // ── the page
 export const en = {
   title: 'See LoRA learn',
-  subtitle: 'A real Transformer, trained in this tab. Nothing that you type leaves your computer.',
+  subtitle:
+    'A real Transformer, trained in this tab. What you type is kept in this browser, and leaves it for nowhere.',
   language: 'Language',
   theme: 'Colours',
   themes: { auto: 'As the system', light: 'Light', dark: 'Dark' },
@@ -403,12 +406,15 @@ export const en = {
   notLoaded: 'The model is not loaded yet.',
   model: (parameters: string, size: string, device: string) =>
     `GPT-2 with ${parameters} parameters (${size}), on ${device}.`,
+  knows:
+    'It has read American presidents’ addresses to Congress, 1790 to 2021, and nothing else. Teach it another text, and see what it forgets.',
   noGpu:
     'It computes without a GPU, which is slower and works as well. To use one, take a browser with WebGPU (Chrome, Edge, Safari 26, Firefox 141 and newer), and see that hardware acceleration is on in its settings.',
   notKept:
     'This browser keeps nothing for this page (a private window, perhaps): export what you want to keep.',
   notStored: (reason: string) =>
     `What learns now cannot be kept in this browser (${reason}): export what you want to keep.`,
+  fromDisk: 'Opened from a disk, this page can keep nothing: export what you want to keep.',
   otherTab: 'Another tab of this page keeps its run; the run of this tab is gone when it is closed.',
   lost: 'The GPU was lost: the computer slept, perhaps, or its driver was started anew. What was on it is gone; what this browser keeps is not.',
   onWasm: 'Go on without the GPU',
@@ -424,6 +430,13 @@ export const en = {
   useText: 'Use this text',
   textRead: (tokens: string, heldOut: string, characters: string) =>
     `${characters} characters are ${tokens} tokens; the last ${heldOut} are never trained on.`,
+  notUsedYet: (inUse: string) => `Not in use yet: press “Use this text”. Until then “${inUse}” is learned.`,
+  tooShort: (tokens: string, least: string) =>
+    `This text is too short to learn from: it has ${tokens} tokens, and ${least} are needed, about a page.`,
+  tooLong: (characters: string, most: string) =>
+    `This text is too long: it has ${characters} characters, and ${most} can be read.`,
+  sureLeave: (steps: string) =>
+    `This ends the run (steps made: ${steps}). To have its adapter later, keep or export it first. End the run?`,
   oddScript:
     'This text takes more than one token a character: the small model has met few of its letters. It will learn slowly.',
   fileTooLarge: (size: string) => `The file has ${size}; open one of at most 8 MB.`,
@@ -453,6 +466,8 @@ export const en = {
   exactlyZero: (n: string) => `All ${n} numbers are exactly 0.`,
   largestIs: (largest: string, norm: string) => `Largest |value| ${largest}, norm ${norm}.`,
   cell: (name: string, i: number, j: number, value: string) => `${name}[${i}, ${j}] = ${value}`,
+  heatKey:
+    'Orange is above 0, blue below, blank is 0. Full colour is the largest value of each map by itself, so compare maps by their numbers.',
   heatHelp: 'Point at a number, or move with the arrow keys.',
   turned: 'on its side',
   whyZero:
@@ -476,7 +491,7 @@ export const en = {
   newChart: 'Perplexity on held-out new text',
   oldChart: 'Perplexity on the old domain',
   perplexityHelp:
-    'Perplexity: among how many equally likely tokens the model wavers. Lower is better. On the old domain a rise is forgetting.',
+    'Perplexity: among how many equally likely tokens the model wavers. Lower is better. The old domain is what the base knows: presidents’ addresses, of which these were kept from it. There a rise is forgetting. LoRA forgets, too, while its adapter is on; without it the base is back, number for number. All weights cannot be switched off.',
   comparison: 'What each costs, and what comes of it',
   table: {
     model: 'Model',
@@ -484,11 +499,17 @@ export const en = {
     share: 'Share of the model',
     state: 'Gradients and optimiser',
     speed: 'Tokens/s',
-    loss: 'Loss',
-    new: 'New text',
-    old: 'Old domain',
+    loss: 'Loss, mean of the last 10 steps',
+    new: 'Perplexity, new text',
+    old: 'Perplexity, old domain',
   },
-  stepOf: (step: string) => `${step} steps made`,
+  tableNone: {
+    full: 'not kept',
+  },
+  stepOf: (step: string) => (step === '1' ? '1 step made' : `${step} steps made`),
+  runHas: (r: string, alpha: string, targets: string, seed: string, rows: string, tokens: string) =>
+    `This run has r = ${r}, α = ${alpha}, in ${targets}, seed ${seed}, ${rows} × ${tokens} tokens a step. What else is chosen here takes effect when you begin anew.`,
+  meanwhile: 'Training goes on. What stands here is of the steps before it.',
   nothingYet: 'Nothing is learned yet.',
   trainFirst: 'Train 20 steps now',
 
@@ -502,10 +523,13 @@ export const en = {
   prompt: 'Prompt',
   nextToken: 'Next token',
   logit: 'Logit',
+  logitOf: { merged: 'Logit, merged', unmerged: 'Logit, unmerged' },
   likeliest: (prompt: string) => `The likeliest next tokens after “${prompt}”`,
   difference: 'Difference',
+  signed: 'Merged − unmerged',
   allLogits: (difference: string, bound: string) =>
-    `Largest difference of all the prompt’s logits: ${difference}. Rounding may make it ${bound}.`,
+    `Largest difference of all the prompt’s logits: ${difference}. Rounding can account for up to ${bound}.`,
+  vocabulary: (last: string) => `Token of the vocabulary, 0 to ${last}`,
   differenceChart: '|merged − unmerged| of each logit after the last token, against what rounding allows',
   boundLabel: 'bound',
   layers: 'Each merged matrix against W + (α/r) B A computed in f64',
@@ -517,7 +541,7 @@ export const en = {
   ranCount: (base: string, unmerged: string, merged: string) =>
     `Kernels for the base: ${base}. With the adapter beside it: ${unmerged}. Merged: ${merged}.`,
   ranSame: (calls: string) =>
-    `The merged model’s calls are the base’s, one by one: same operation, same place, same shapes, same kernels. On this device, too, all ${calls} are.`,
+    `The merged model’s calls are the base’s, one by one: same operation, same place, same shapes, same kernels. Measured on this device, too: all ${calls} calls are the same.`,
   ranDiffer: 'The merged model’s calls are not the base’s.',
   givenTo: { base: 'Base', unmerged: 'With the adapter beside it', merged: 'Merged' },
   kernels: 'Kernels',
@@ -531,6 +555,8 @@ export const en = {
   write: 'Write',
   writing: 'Writing',
   written: 'What the model wrote',
+  sameSeed: 'The same seed and temperature write the same text again.',
+  unreadable: 'Boxes and � are pieces of letters that the small model has not learned to put together yet.',
   askPauses: 'Asking pauses the training after its step; then it goes on.',
 
   shelf,

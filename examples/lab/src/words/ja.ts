@@ -196,11 +196,13 @@ const shelf: Words['shelf'] = {
     `${steps} ステップ中 ${step} ステップ目：損失は 1 トークンあたり ${loss} ナット。`,
   noOwn: '先に上に貼り付けてください',
 
-  learned: (steps) => `「学習」ビューで ${steps} ステップ学んだもの：`,
+  learned: (steps) => `「学習」ビューのアダプタ（${steps} ステップ）：`,
   keepAs: '保存する名前',
   keep: '保存',
   export: '書き出す',
   exportOf: (name) => `${name} を PEFT のフォルダとして .zip に書き出す`,
+  exportHelp:
+    '書き出すと、q、k、v は 0 を含むランク 3r の 1 つのアダプタになります。PEFT では 3 つを合わせた行列にアダプタが 1 つだけだからです。',
   exporting: '書き出し',
   import: 'アダプタを読み込む（.zip、または 2 つのファイル）',
   importing: '読み込み',
@@ -217,7 +219,7 @@ const shelf: Words['shelf'] = {
     several: (file) =>
       `アダプタが複数あります（${file} が 2 つ以上）。1 つずつ選んでください。何も変更していません。`,
     unfit: (reason) =>
-      `このアダプタはこのページのモデルでは使えません：${reason}。このモデルで学習したものを選び、壊れているなら作った場所でもう一度書き出してください。何も変更していません。`,
+      `このアダプタはこのページのモデルでは使えません：${reason}。bax が読める種類の LoRA で、このモデルで学習した、壊れていないものが必要です。何も変更していません。`,
   },
 
   title: '保存したアダプタ',
@@ -340,7 +342,8 @@ const hood: Words['hood'] = {
 // ── the page
 export const ja: Words = {
   title: 'LoRA が学ぶのを見る',
-  subtitle: '本物の Transformer を、このタブの中で学習させます。入力した文章が外に送られることはありません。',
+  subtitle:
+    '本物の Transformer を、このタブの中で学習させます。入力した文章はこのブラウザに保存され、外に送られることはありません。',
   language: '言語',
   theme: '配色',
   themes: { auto: 'システムに合わせる', light: 'ライト', dark: 'ダーク' },
@@ -364,7 +367,7 @@ export const ja: Words = {
     },
     learned: {
       name: '学んだもの',
-      idea: 'LoRA が学んだのは ΔW = (α/r) B A です。W と同じ大きさですが、わずか r 個の方向でできています。',
+      idea: 'LoRA が学んだのは ΔW = (α/r) B A です。W と同じ形ですが、わずか r 個の方向でできています。',
       look: '崖を探してください。r 番目の特異値より先には ΔW に何も残っていませんが、全パラメータの変化はその先も続きます。次に、別の乱数の種でも同じ方向が見つかるかを調べてください。',
     },
     merged: {
@@ -398,12 +401,15 @@ export const ja: Words = {
   failed: (what) => `${what}：失敗しました。`,
   notLoaded: 'モデルはまだ読み込まれていません。',
   model: (parameters, size, device) => `GPT-2、パラメータ ${parameters} 個（${size}）、${device}。`,
+  knows:
+    'このモデルが読んだのは、アメリカ大統領の議会演説（1790 年から 2021 年）だけです。別の文章を教えて、何を忘れるかを見てください。',
   noGpu:
     'GPU なしで計算しています。遅くなりますが、同じように動きます。GPU を使うには WebGPU に対応したブラウザ（Chrome、Edge、Safari 26、Firefox 141 以降）で、設定のハードウェア アクセラレーションを有効にしてください。',
   notKept:
     'このブラウザはこのページのデータを保存しません（プライベート ウィンドウかもしれません）。残したいものは書き出してください。',
   notStored: (reason) =>
     `今学習しているものはこのブラウザに保存できません（${reason}）。残したいものは書き出してください。`,
+  fromDisk: 'ディスクから開いたページには何も保存できません。残したいものは書き出してください。',
   otherTab:
     'このページは別のタブでも開かれていて、学習の途中経過はそちらだけが保存します。このタブの経過は閉じると消えます。',
   lost: 'GPU が使えなくなりました（スリープしたか、ドライバが再起動したのかもしれません）。GPU にあったものは失われましたが、このブラウザに保存したものは残っています。',
@@ -425,6 +431,13 @@ export const ja: Words = {
   useText: 'この文章を使う',
   textRead: (tokens, heldOut, characters) =>
     `${characters} 文字は ${tokens} トークンです。最後の ${heldOut} トークンは学習に使いません。`,
+  notUsedYet: (inUse) => `まだ使われていません。「この文章を使う」を押すまでは「${inUse}」を学習します。`,
+  tooShort: (tokens, least) =>
+    `この文章は短すぎます。${tokens} トークンしかありません。${least} トークン（1 ページほど）が必要です。`,
+  tooLong: (characters, most) =>
+    `この文章は長すぎます。${characters} 文字あります。読めるのは ${most} 文字までです。`,
+  sureLeave: (steps) =>
+    `${steps} ステップの学習を終えます。アダプタを後で使うには、先に保存するか書き出してください。終えますか？`,
   oddScript:
     'この文章は 1 文字に 1 トークンより多くかかります。小さなモデルはこの文字をほとんど見たことがなく、学習は遅くなります。',
   fileTooLarge: (size) => `ファイルの大きさは ${size} です。8 MB 以下のものを開いてください。`,
@@ -465,6 +478,8 @@ export const ja: Words = {
   exactlyZero: (n) => `${n} 個すべてがちょうど 0 です。`,
   largestIs: (largest, norm) => `最大の絶対値 ${largest}、ノルム ${norm}。`,
   cell: (name, i, j, value) => `${name}[${i}, ${j}] = ${value}`,
+  heatKey:
+    'オレンジは 0 より大きい値、青は 0 より小さい値、無色は 0 です。最も濃い色は各図の最大値なので、図どうしは数値で比べてください。',
   heatHelp: '数値を指すか、矢印キーで動かしてください。',
   turned: '横に倒して表示',
   whyZero:
@@ -488,7 +503,7 @@ export const ja: Words = {
   newChart: '学習に使わない新しい文章のパープレキシティ',
   oldChart: '元の分野のパープレキシティ',
   perplexityHelp:
-    'パープレキシティ：モデルが同じくらい確からしいトークン何個の間で迷っているか。低いほど良く、元の分野で上がれば忘却です。',
+    'パープレキシティ：モデルが同じくらい確からしいトークン何個の間で迷っているか。低いほど良い値です。元の分野はベースが知っている大統領演説（学習に使わなかったもの）で、ここで上がれば忘却です。アダプタを付けている間は LoRA も忘れますが、外せばベースがそのまま戻ります。全パラメータの学習は元に戻せません。',
   comparison: 'それぞれのコストと結果',
   table: {
     model: 'モデル',
@@ -496,11 +511,17 @@ export const ja: Words = {
     share: 'モデルに占める割合',
     state: '勾配と最適化の状態',
     speed: 'トークン／秒',
-    loss: '損失',
-    new: '新しい文章',
-    old: '元の分野',
+    loss: '損失（最後の 10 ステップの平均）',
+    new: 'パープレキシティ（新しい文章）',
+    old: 'パープレキシティ（元の分野）',
+  },
+  tableNone: {
+    full: '保存なし',
   },
   stepOf: (step) => `${step} ステップ済み`,
+  runHas: (r, alpha, targets, seed, rows, tokens) =>
+    `この学習の設定：r = ${r}、α = ${alpha}、${targets}、乱数の種 ${seed}、1 ステップ ${rows} × ${tokens} トークン。ここで選んだほかの値は、最初から始めたときに使われます。`,
+  meanwhile: '学習は続いています。ここに表示しているのは、その前までの結果です。',
   nothingYet: 'まだ何も学習していません。',
   trainFirst: '今すぐ 20 ステップ学習する',
 
@@ -514,10 +535,13 @@ export const ja: Words = {
   prompt: 'プロンプト',
   nextToken: '次のトークン',
   logit: 'ロジット',
+  logitOf: { merged: 'ロジット（マージ後）', unmerged: 'ロジット（マージ前）' },
   likeliest: (prompt) => `「${prompt}」の次に来やすいトークン`,
   difference: '差',
+  signed: 'マージ後 − マージ前',
   allLogits: (difference, bound) =>
     `プロンプトの全ロジットの最大の差：${difference}。丸め誤差の上限：${bound}。`,
+  vocabulary: (last) => `語彙のトークン（0 から ${last}）`,
   differenceChart: '最後のトークンの後の各ロジットの |マージ後 − マージ前| と、丸め誤差の上限',
   boundLabel: '上限',
   layers: 'マージした各行列と、f64 で計算した W + (α/r) B A の比較',
@@ -543,6 +567,8 @@ export const ja: Words = {
   write: '書く',
   writing: '文章の生成',
   written: 'モデルが書いた文章',
+  sameSeed: '乱数の種と温度が同じなら、同じ文章になります。',
+  unreadable: '四角や � は、小さなモデルがまだ組み立てられない文字の断片です。',
   askPauses: '学習中に聞くと、今のステップの後で学習が一時停止し、書き終わると続きます。',
 
   shelf,

@@ -27,9 +27,10 @@ export function KeepLearned({ id }: { readonly id: string }): JSX.Element | null
       <p>{say.learned(number(steps.value.at(-1)!.step + 1))}</p>
       <NameField id={`keep-${id}`} label={say.keepAs} name={name} disabled={isBusy.value} onName={setTyped} />
       <button disabled={isBusy.value || nameTrouble(name) !== ''}>{say.keep}</button>
-      <button type="button" disabled={isBusy.value} onClick={() => void exportZip(name, { learned: true })}>
+      <button type="button" disabled={isBusy.value} onClick={() => void exportZip(name, true)}>
         {say.export}
       </button>
+      <p class="quiet">{say.exportHelp}</p>
     </form>
   );
 }

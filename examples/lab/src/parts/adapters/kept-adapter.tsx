@@ -85,7 +85,7 @@ export function KeptAdapter({
           type="button"
           aria-label={say.exportOf(name)}
           disabled={busy}
-          onClick={() => void exportZip(name, { name })}
+          onClick={() => void exportZip(name)}
         >
           {say.export}
         </button>

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import type { TapeCall } from '../../../worker/hood-tasks.ts';
 import { OP_FORMULAS, plain } from '../../op-formulas.ts';
-import { words } from '../../words/index.ts';
+import { number, words } from '../../words/index.ts';
 import { type At, Box, Edge, GAP_X, GAP_Y, HEIGHT, WIDTH } from './boxes.tsx';
 import { layered } from './layout.ts';
 
@@ -22,7 +22,7 @@ export function Inner({ call }: { readonly call: TapeCall }): JSX.Element {
   const width = columns * (WIDTH + GAP_X) + 2 * LANE;
   const reads = (i: number): string[] => [
     ...inner[i].from.flatMap((one) => ('input' in one ? [plain(symbols[one.input] ?? `x${one.input}`)] : [])),
-    ...inner[i].scalars.map(String),
+    ...inner[i].scalars.map((x) => number(x)),
   ];
   const kindOf = (i: number): string => {
     const own = inner[i].from.flatMap((one) => ('input' in one ? [inputs[one.input]] : []));
