@@ -6,7 +6,7 @@
  * GPU never gives back the memory of what it compiled, and random cases ask for gigabytes of it.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -49,6 +49,7 @@ function round(cases: number, seed: number): { results: Map<string, 'held' | 'BR
       stdio: ['ignore', 'inherit', 'inherit'],
       env: { ...process.env, LAW_CASES: String(cases), LAW_SEED: String(seed) },
     }); // prettier-ignore
+    if (!existsSync(report)) return { results: new Map(), ended: false }; // it did not even start, and said why
     const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report;
     const results = new Map<string, 'held' | 'BROKEN'>();
     for (const { name, assertionResults } of testResults)
@@ -77,11 +78,12 @@ for (const [law, became] of all) {
   else count.broken.push(law);
   by.set(backend, count);
 }
-if (by.size === 0) console.error(`laws: none is tried on '${args.on}'; see test/support/backends.ts`);
+if (by.size === 0 && ended)
+  console.error(`laws: none is tried on '${args.on}'; see test/support/backends.ts`);
 console.log(`laws, at least ${args.cases} random cases each where they are drawn, seeds from ${args.seed}:`);
 for (const [backend, { held, broken }] of by) {
   console.log(`  ${backend}: ${held} held${broken.length > 0 ? `, ${broken.length} BROKEN` : ''}`);
   for (const law of broken) console.log(`    BROKEN: ${law}`);
 }
-if (!ended) console.log('  NOT ALL WERE TRIED: a process died, see above');
+if (!ended) console.log('  NOT ALL WERE TRIED: a process died or never began, see above');
 process.exitCode = by.size === 0 ? 2 : ended && ![...all.values()].includes('BROKEN') ? 0 : 1;
