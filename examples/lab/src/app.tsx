@@ -48,6 +48,7 @@ export function App(): JSX.Element {
     document.title = `${words().views[view.value].name} · ${words().title}`;
   }, [language.value, view.value]);
   const model = opened.value;
+  const isWithoutGpu = model?.device.startsWith('webgpu') === false;
   const View = VIEWS[view.value];
   return (
     <>
@@ -97,12 +98,18 @@ export function App(): JSX.Element {
             ? words().model(number(model.parameters), bytes(model.bytes), model.device)
             : words().notLoaded}
           {model && ` ${words().knows}`}
-          {model?.device.startsWith('webgpu') === false && ` ${words().noGpu}`}
+          {isWithoutGpu && ` ${words().noGpu}`}
           {!isKeeping && ` ${words().notKept}`}
           {notKept.value?.notKept === 'refused' &&
             ` ${location.protocol === 'file:' ? words().fromDisk : words().notStored(notKept.value.reason)}`}
           {notKept.value?.notKept === 'otherTab' && ` ${words().otherTab}`}
         </p>
+        {isWithoutGpu && (
+          <details class="quiet">
+            <summary>{words().useGpu}</summary>
+            {words().howGpu}
+          </details>
+        )}
       </header>
       {isLost.value && (
         <div class="trouble" role="alert">

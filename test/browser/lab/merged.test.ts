@@ -39,8 +39,8 @@ it(
     await page.getByText('The merged model’s calls are the base’s, one by one').waitFor();
     const shapes = async (): Promise<string> => (await calls.textContent())!;
     expect(await shapes()).not.toContain('[8, 192]');
-    await lab.button('Merge').click();
-    expect(await lab.button('Merge').getAttribute('aria-pressed')).toBe('false');
+    await lab.button('Unmerge').click();
+    await page.getByText('The adapter runs beside W.').waitFor();
     expect(await shapes()).toContain('[8, 192]');
 
     const given = (await tableOf(page, CALLS)).slice(1);

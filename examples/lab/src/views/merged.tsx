@@ -103,11 +103,10 @@ export function Merged(): JSX.Element {
           <button
             type={proof ? 'button' : 'submit'}
             class="main"
-            aria-pressed={isMerged.value}
             disabled={isBusy.value}
             onClick={() => proof && (isMerged.value = !isMerged.value)}
           >
-            {words().merge}
+            {isMerged.value ? words().unmerge : words().merge}
           </button>
           <output aria-live="polite">{isMerged.value ? words().mergedState : words().unmergedState}</output>
         </form>

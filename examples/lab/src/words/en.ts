@@ -110,7 +110,7 @@ const formula = {
 
   memory: {
     title: 'Where the memory of training goes',
-    help: 'Worked out for one step with AdamW, without dropout, by running it on a device that only counts.',
+    help: 'Worked out for one step with AdamW, without dropout, by running it on a device that only counts. At most at once is less than the sum: activations go while gradients come.',
     frozenAs: 'Frozen weights kept in',
     what: 'What is kept',
     lines: {
@@ -408,8 +408,10 @@ export const en = {
     `GPT-2 with ${parameters} parameters (${size}), on ${device}.`,
   knows:
     'It has read American presidents’ addresses to Congress, 1790 to 2021, and nothing else. Teach it another text, and see what it forgets.',
-  noGpu:
-    'It computes without a GPU, which is slower and works as well. To use one, take a browser with WebGPU (Chrome, Edge, Safari 26, Firefox 141 and newer), and see that hardware acceleration is on in its settings.',
+  noGpu: 'It computes without a GPU, which is slower and works as well.',
+  useGpu: 'To use a GPU',
+  howGpu:
+    'Take a browser with WebGPU (Chrome, Edge, Safari 26, Firefox 141 and newer), and see that hardware acceleration is on in its settings.',
   notKept:
     'This browser keeps nothing for this page (a private window, perhaps): export what you want to keep.',
   notStored: (reason: string) =>
@@ -517,6 +519,7 @@ export const en = {
   learned,
 
   merge: 'Merge',
+  unmerge: 'Unmerge',
   merging: 'Merging',
   mergedState: 'The adapter is merged: W + (α/r) B A stands in W’s place.',
   unmergedState: 'The adapter runs beside W.',

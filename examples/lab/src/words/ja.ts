@@ -80,7 +80,7 @@ const formula: Words['formula'] = {
 
   memory: {
     title: '学習に使うメモリの内訳',
-    help: 'ドロップアウトなしの AdamW による 1 ステップを、数えるだけのデバイスで動かして求めました。',
+    help: 'ドロップアウトなしの AdamW による 1 ステップを、数えるだけのデバイスで動かして求めました。「同時に保持する最大」は合計より小さくなります。勾配ができるにつれて、活性が解放されるからです。',
     frozenAs: '凍結した重みの形式',
     what: '保持するもの',
     lines: {
@@ -403,8 +403,10 @@ export const ja: Words = {
   model: (parameters, size, device) => `GPT-2、パラメータ ${parameters} 個（${size}）、${device}。`,
   knows:
     'このモデルが読んだのは、アメリカ大統領の議会演説（1790 年から 2021 年）だけです。別の文章を教えて、何を忘れるかを見てください。',
-  noGpu:
-    'GPU なしで計算しています。遅くなりますが、同じように動きます。GPU を使うには WebGPU に対応したブラウザ（Chrome、Edge、Safari 26、Firefox 141 以降）で、設定のハードウェア アクセラレーションを有効にしてください。',
+  noGpu: 'GPU なしで計算しています。遅くなりますが、同じように動きます。',
+  useGpu: 'GPU を使うには',
+  howGpu:
+    'WebGPU に対応したブラウザ（Chrome、Edge、Safari 26、Firefox 141 以降）で、設定のハードウェア アクセラレーションを有効にしてください。',
   notKept:
     'このブラウザはこのページのデータを保存しません（プライベート ウィンドウかもしれません）。残したいものは書き出してください。',
   notStored: (reason) =>
@@ -529,6 +531,7 @@ export const ja: Words = {
   learned,
 
   merge: 'マージ',
+  unmerge: 'マージを解く',
   merging: 'マージ',
   mergedState: 'アダプタはマージされています。W の場所に W + (α/r) B A があります。',
   unmergedState: 'アダプタは W の横で動いています。',
