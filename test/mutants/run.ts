@@ -128,7 +128,7 @@ function killers(outcome: Outcome): string {
     if (failed[0]?.endsWith(`: does not ${verb}`)) return `its tests do not ${verb}`;
   const laws = broken(outcome);
   const files = new Set(failed.map((name) => name.split(':')[0]));
-  return `${failed.length} tests (${[...files].join(', ')}${laws.length > 0 ? `; ${laws.join(', ')}` : ''})`;
+  return `${failed.length} ${failed.length === 1 ? 'test' : 'tests'} (${[...files].join(', ')}${laws.length > 0 ? `; ${laws.join(', ')}` : ''})`;
 }
 
 /** All must pass without a mutant; what only took too long on a busy machine has another chance. */
