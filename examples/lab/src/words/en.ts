@@ -110,7 +110,7 @@ const formula = {
 
   memory: {
     title: 'Where the memory of training goes',
-    help: 'Worked out for one step with AdamW, without dropout, by running it on a device that only counts. At most at once is less than the sum: activations go while gradients come.',
+    help: 'Worked out for one step with AdamW, without dropout, by running it on a device that only counts. “At most at once” is not their sum: activations go while gradients come, and what a call needs for itself comes on top.',
     frozenAs: 'Frozen weights kept in',
     what: 'What is kept',
     lines: {

@@ -1,11 +1,11 @@
 /** Every backend computes what the cpu does. */
 import { grad, noGrad, scope, tensor } from '@bax/core';
-import { type Call, valuesOf } from '../arbitraries.ts';
+import { type Call } from '../arbitraries.ts';
 import { assertSameBits } from '../bits.ts';
-import { assertWithin, UNIT_ROUNDOFF } from '../bounds.ts';
+import { assertWithin } from '../bounds.ts';
 import { cotangentOf, f32On, floatsOf, free, hasF64, largest, partOf, plainInputs, reference, run, stridedInputs } from './calls.ts'; // prettier-ignore
 import { type Bench, F32, F64, isDiscrete, type OpLaw } from './law.ts';
-import { plainLayout } from '../layout.ts';
+import { IN_F64, roundingOf } from './rounding.ts';
 import { results } from './views.ts';
 
 const isReference: OpLaw['leftOut'] = (_, backend) =>
@@ -34,32 +34,15 @@ export const realNumbers: OpLaw = {
   holds: withinRounding,
 };
 
-/** The call with each float moved by u of f32 of itself, up or down: what comes of it is what one rounding of each may do. */
-const nudged = (call: Call): Call => ({
-  ...call,
-  args: call.args.map((arg, i) => {
-    if (arg.kind !== 'float') return arg;
-    const up = (j: number): boolean => (Math.imul(i * 7919 + j + 1, 0x9e3779b1) & 0x10000) !== 0;
-    const distinct = valuesOf(arg).map((x, j) => x * (1 + (up(j) ? UNIT_ROUNDOFF.f32 : -UNIT_ROUNDOFF.f32)));
-    return { ...arg, distinct, layout: plainLayout(arg.shape) };
-  }),
-});
-
 /** Without bits to compare: as near to the cpu's f64 as f32 allows. */
 async function withinRounding(call: Call, { backend, tolerance = F32 }: Bench): Promise<void> {
-  const exact = await results(call, plainInputs, { dtype: 'f64', backend: reference() });
+  const { exact, lost } = await roundingOf(call);
   const near = await results(call, stridedInputs, f32On(backend));
   const wide = hasF64(backend) && (await results(call, stridedInputs, { dtype: 'f64', backend }));
-  const floor = await results(call, plainInputs, f32On(reference()));
-  const moved = await results(nudged(call), plainInputs, { dtype: 'f64', backend: reference() });
   exact.forEach((values, i) => {
     const what = partOf(call.op.name, i);
-    // Where what cancels inside is larger than what comes out, the cpu's own error says how much f32 loses there, or, if
-    // it was lucky, what one rounding of the inputs does.
-    const lost = Math.max(...[floor[i]!, moved[i]!].map((other) => largest(Array.from(other, (x, j) => x - values[j]!), 0))); // prettier-ignore
-    assertWithin(near[i]!, values, tolerance * largest(values) + 8 * lost, `${what}, in f32`);
-    const inF64 = (8 * lost * UNIT_ROUNDOFF.f64) / UNIT_ROUNDOFF.f32;
-    if (wide) assertWithin(wide[i]!, values, F64 * largest(values) + inF64, `${what}, in f64`);
+    assertWithin(near[i]!, values, tolerance * largest(values) + lost[i]!, `${what}, in f32`);
+    if (wide) assertWithin(wide[i]!, values, F64 * largest(values) + IN_F64 * lost[i]!, `${what}, in f64`);
   });
 }
 
