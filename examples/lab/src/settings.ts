@@ -2,6 +2,8 @@
 
 /** The texts that come with the lab, by file; `own` is the user's. */
 export const TEXTS = ['moby-dick', 'early-presidents', 'recent-presidents', 'own'] as const;
+/** Those whose training part the base has read. */
+export const READ_TEXTS: readonly Settings['text'][] = ['early-presidents', 'recent-presidents'];
 export const TARGETS = ['q', 'k', 'v', 'attn.c_proj', 'c_fc', 'mlp.c_proj'] as const;
 /** The paper's choice for GPT-3: query and value. [LoRA §4.2] */
 export const PAPER_TARGETS = ['q', 'v'] as const;

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import type { Begin, Learner } from '../../worker/tasks.ts';
 import { useCount } from '../counts.ts';
 import { home } from '../home.ts';
-import { begun, halt, isBusy, opened, settings, text } from '../lab.ts';
+import { begun, halt, isBusy, opened, settings, text, textInUse } from '../lab.ts';
 import { AdapterFields } from '../parts/adapter-fields.tsx';
 import { KeepLearned } from '../parts/adapters/keep-learned.tsx';
 import { NumberField } from '../parts/number-field.tsx';
@@ -12,6 +12,7 @@ import { Series } from '../parts/series.tsx';
 import { TableHead } from '../parts/table-head.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
 import { begin, evaluations, learn, mayEnd, rerank, resumedAt, steps } from '../run.ts';
+import { READ_TEXTS } from '../settings.ts';
 import { bytes, number, words } from '../words/index.ts';
 
 const LEARNERS = ['lora', 'full', 'base'] as const;
@@ -148,7 +149,10 @@ export function Training(): JSX.Element {
           curves={perplexities('old')}
         />
       </div>
-      <p class="quiet">{words().perplexityHelp}</p>
+      <p class="quiet">
+        {words().perplexityHelp}
+        {textInUse.value && READ_TEXTS.includes(textInUse.value) && ` ${words().baseHasRead}`}
+      </p>
       <div class="scroll" tabIndex={0} role="region" aria-label={words().comparison}>
         <table>
           <caption>{words().comparison}</caption>

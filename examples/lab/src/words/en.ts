@@ -494,6 +494,8 @@ export const en = {
   oldChart: 'Perplexity on the old domain',
   perplexityHelp:
     'Perplexity: among how many equally likely tokens the model wavers. Lower is better. The old domain is what the base knows: presidents’ addresses, of which these were kept from it. There a rise is forgetting. LoRA forgets, too, while its adapter is on; without it the base is back, number for number. All weights cannot be switched off.',
+  baseHasRead:
+    'The base has read the addresses that are trained on here, but not those at the end of this text, on which perplexity is measured.',
   comparison: 'What each costs, and what comes of it',
   table: {
     model: 'Model',
