@@ -141,6 +141,18 @@ it('what cannot be is said where it is typed, and not taken', async () => {
   await page.getByText('A whole number from 1 to 64.').waitFor();
   await page.getByLabel('Rank r').fill('6');
   expect(await page.getByText('A whole number from 1 to 64.').count()).toBe(0);
+
+  const last = page.getByRole('checkbox', { name: 'mlp.c_proj' });
+  for (const name of ['q', 'k', 'v', 'attn.c_proj', 'c_fc'])
+    await page.getByRole('checkbox', { name, exact: true }).uncheck();
+  const refusal = page.getByText('Choose one at least.');
+  expect(await refusal.count()).toBe(0);
+  await last.click();
+  await refusal.waitFor();
+  expect(await last.isChecked()).toBe(true);
+  expect(page.url()).toContain('targets=mlp.c_proj');
+  await page.getByRole('checkbox', { name: 'k', exact: true }).check();
+  expect(await refusal.count()).toBe(0);
 });
 
 it('a text of one’s own: too short, no text, too large, in another script, and one that will do', { timeout: 120_000 }, async () => {

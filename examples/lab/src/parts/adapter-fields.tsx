@@ -1,4 +1,5 @@
 /** What the adapter is made of. */
+import { useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { choose, settings } from '../lab.ts';
 import { TARGETS } from '../settings.ts';
@@ -18,6 +19,8 @@ export function AdapterFields({ disabled }: { readonly disabled: boolean }): JSX
 
 export function TargetFields({ disabled }: { readonly disabled: boolean }): JSX.Element {
   const { targets } = settings.value;
+  /** Whether the last one was to go: an adapter of nothing is none. */
+  const [isRefused, setRefused] = useState(false);
   return (
     <fieldset class="field" disabled={disabled}>
       <legend>{words().targets}</legend>
@@ -28,13 +31,15 @@ export function TargetFields({ disabled }: { readonly disabled: boolean }): JSX.
             checked={targets.includes(name)}
             onChange={({ currentTarget }) => {
               const next = TARGETS.filter((t) => (t === name ? currentTarget.checked : targets.includes(t)));
+              setRefused(next.length === 0);
               if (next.length > 0) choose({ targets: next });
-              else currentTarget.checked = true; // an adapter of nothing is none
+              else currentTarget.checked = true;
             }}
           />
           {name}
         </label>
       ))}
+      {isRefused && <small role="alert">{words().targetsNone}</small>}
     </fieldset>
   );
 }
