@@ -5,8 +5,6 @@ export const TEXTS = ['moby-dick', 'early-presidents', 'recent-presidents', 'own
 /** Those whose training part the base has read. */
 export const READ_TEXTS: readonly Settings['text'][] = ['early-presidents', 'recent-presidents'];
 export const TARGETS = ['q', 'k', 'v', 'attn.c_proj', 'c_fc', 'mlp.c_proj'] as const;
-/** The paper's choice for GPT-3: query and value. [LoRA §4.2] */
-export const PAPER_TARGETS = ['q', 'v'] as const;
 
 /** Models that adapters are counted for. */
 export const COUNTED = ['base', 'gpt2', 'gpt2-medium', 'gpt3'] as const;

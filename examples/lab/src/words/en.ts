@@ -42,7 +42,7 @@ const views: Readonly<Record<ViewName, ViewWords>> = {
   formula: {
     name: 'The formula',
     idea: 'LoRA leaves the large matrix W as it is, and learns two thin ones beside it.',
-    look: 'Drag r: B and A stay slivers beside W, and the count grows in step with r; α changes no count. Then choose GPT-3: they become too thin to draw.',
+    look: 'Drag r: B and A grow from slivers to a good part of W, and the count grows in step with r; α changes no count. Then choose GPT-3: beside its W they are too thin to draw.',
   },
   steps: {
     name: 'The first steps',
@@ -469,7 +469,7 @@ export const en = {
   largestIs: (largest: string, norm: string) => `Largest |value| ${largest}, norm ${norm}.`,
   cell: (name: string, i: number, j: number, value: string) => `${name}[${i}, ${j}] = ${value}`,
   heatKey:
-    'Orange is above 0, blue below, blank is 0. Full colour is the largest value of each map by itself, so compare maps by their numbers.',
+    'Orange is above 0, blue below, blank is 0. Colour goes by the square root, so that little is seen, too. Full colour is the largest value of each map by itself, so compare maps by their numbers.',
   heatHelp: 'Point at a number, or move with the arrow keys.',
   turned: 'on its side',
   whyZero:
@@ -513,7 +513,7 @@ export const en = {
   stepOf: (step: string) => (step === '1' ? '1 step made' : `${step} steps made`),
   runHas: (r: string, alpha: string, targets: string, seed: string, rows: string, tokens: string) =>
     `This run has r = ${r}, α = ${alpha}, in ${targets}, seed ${seed}, ${rows} × ${tokens} tokens a step. What else is chosen here takes effect when you begin anew.`,
-  meanwhile: 'Training goes on. What stands here is of the steps before it.',
+  meanwhile: 'An adapter is being trained. What stands here was found before that.',
   nothingYet: 'Nothing is learned yet.',
   trainFirst: 'Train 20 steps now',
 
