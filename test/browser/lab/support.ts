@@ -108,5 +108,7 @@ export async function tableOf(page: Page, name: string): Promise<string[][]> {
   const cell = /(?:"((?:[^"]|"")*)"|([^,]*))(?:,|$)/g; // one that has a comma stands in quotes
   const cellsOf = (line: string): string[] =>
     [...`${line},`.matchAll(cell)].slice(0, -1).map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain);
-  return (await downloadOf(page, button)).toString().split('\r\n').map(cellsOf);
+  const csv = await downloadOf(page, button);
+  expect(csv.subarray(0, 3)).toEqual(Buffer.from([0xef, 0xbb, 0xbf])); // or Excel would take it for Shift-JIS in Japan
+  return csv.subarray(3).toString().split('\r\n').map(cellsOf);
 } // prettier-ignore

@@ -4,8 +4,11 @@ import { words } from '../words/index.ts';
 
 export type Table = readonly (readonly (string | number)[])[];
 
+/** Without it Excel takes UTF-8 for what its country wrote before. */
+const BYTE_ORDER_MARK = '\ufeff';
 /** RFC 4180. */
 export const csv = (table: Table): string =>
+  BYTE_ORDER_MARK +
   table
     .map((row) =>
       row
