@@ -115,7 +115,7 @@ it('answers while the model trains', async () => {
   const page = await lab.open('?device=wasm#/training?r=2&targets=q&batch=4&context=64');
   await page.getByLabel('Steps', { exact: true }).fill('5000');
   await lab.button('Train').click();
-  await page.getByText('1 step made').waitFor({ timeout: 60_000 });
+  await page.getByText(/^\d+ steps? made$/).waitFor({ timeout: 60_000 });
   await page.getByRole('link', { name: 'The formula' }).click();
   await figure('Numbers trained').filter({ hasText: '3,072' }).waitFor();
   await page.getByRole('slider', { name: 'Rank r' }).press('ArrowRight');
