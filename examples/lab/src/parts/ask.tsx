@@ -4,9 +4,10 @@ import type { JSX } from 'preact';
 import type { Learner, Speaker } from '../../worker/tasks.ts';
 import { act, begun, call, canPause, choose, isBusy, meanwhile, opened, settings } from '../lab.ts';
 import { blend, shelf } from '../shelf.ts';
-import { isBroken, legible } from '../legible.ts';
+import { isBroken } from '../legible.ts';
 import { words } from '../words/index.ts';
 import { NumberField } from './number-field.tsx';
+import { Written } from './written.tsx';
 
 const BLEND = '+';
 
@@ -94,9 +95,7 @@ export function Ask(): JSX.Element {
         </button>
       </form>
       {canPause.value && <p class="quiet">{words().askPauses}</p>}
-      <output class="written" aria-label={words().written}>
-        {legible(written)}
-      </output>
+      <Written text={written} />
       {written !== '' && <p class="quiet">{words().sameSeed}</p>}
       {isBroken(written) && <p class="quiet">{words().unreadable}</p>}
     </section>

@@ -6,6 +6,7 @@ import { blend, expected } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
 import { CsvButton } from '../csv-button.tsx';
 import { TableHead } from '../table-head.tsx';
+import { Written } from '../written.tsx';
 
 /** Tokens that are shown. */
 const TOP = 8;
@@ -84,9 +85,7 @@ export function Expected(): JSX.Element {
             </tbody>
           </table>
         )}
-        <output class="written" aria-label={words().written}>
-          {written.value}
-        </output>
+        <Written text={written.value} />
       </div>
     </>
   );
