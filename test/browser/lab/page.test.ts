@@ -28,6 +28,13 @@ const tooWide = async (): Promise<string[]> =>
           .filter((e) => !e.closest('.katex-mathml') && e.getBoundingClientRect().right > innerWidth)
           .map((e) => e.outerHTML.slice(0, 90)),
   );
+/** Boxes that scroll and that no key reaches. */
+const unreached = async (): Promise<string[]> =>
+  lab.page.evaluate(() =>
+    [...document.querySelectorAll('.scroll:not([tabindex="0"][role="region"][aria-label])')]
+      .filter((box) => !box.querySelector('[tabindex="0"]'))
+      .map((box) => box.outerHTML.slice(0, 90)),
+  );
 const views = async (): Promise<string[]> =>
   lab.page.getByRole('navigation', { name: 'Views' }).getByRole('link').allTextContents();
 
@@ -47,6 +54,7 @@ it.each([
     await page.waitForTimeout(500); // until it has drawn
     expect(await violations(), (await link.textContent())!).toEqual([]);
     expect(await tooWide(), 'it fits').toEqual([]);
+    expect(await unreached()).toEqual([]);
   }
 }); // prettier-ignore
 
@@ -71,8 +79,19 @@ it('all is done by keys alone', { timeout: 120_000 }, async () => {
   await tabTo('combobox', 'Who writes');
   await page.keyboard.press('ArrowDown');
   await tabTo('button', 'Write');
+  const written = page.getByRole('region', { name: 'Ask the model' }).getByLabel('What the model wrote');
+  const live = await written.evaluateHandle((output) => {
+    const seen: (string | null)[] = [];
+    const note = (): unknown => seen.push(output.getAttribute('aria-live'));
+    new MutationObserver(note).observe(output, { childList: true, characterData: true, subtree: true });
+    return seen;
+  });
   await page.keyboard.press('Enter');
   await lab.said('Writing: done.');
+  const during = (await live.jsonValue()).slice(0, -1); // the last token may come with the end
+  expect(during.length).toBeGreaterThan(2);
+  expect(new Set(during)).toEqual(new Set(['off'])); // or a screen reader would begin again with each token
+  expect(await written.getAttribute('aria-live')).toBe('polite');
   await tabTo('link', 'Merged or not');
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Merged or not' }).waitFor();

@@ -28,7 +28,7 @@ export function AmplificationTable({ found }: { readonly found: Learned }): JSX.
           {said.verdict(number(factor, 3), number(projected.ofDelta / projected.randomExpected, 3))}
         </p>
       )}
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label={said.title}>
         <table>
           <caption>
             {found.path}{' '}

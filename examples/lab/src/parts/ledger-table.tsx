@@ -14,7 +14,7 @@ export function LedgerTable({ title, help, columns }: LedgerTableProps): JSX.Ele
   const { memory } = words().formula;
   const most = Math.max(1, ...columns.map(({ ledger }) => ledger?.peak ?? 1));
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0} role="region" aria-label={title}>
       <table class="ledger">
         <caption>
           {help}{' '}

@@ -337,6 +337,7 @@ const hood = {
   end: 'after the last block',
   calls: (n: string) => `${n} calls`,
 
+  inputs: 'What the call reads',
   inputHead: ['Input', 'What it is', 'Shape', 'Its gradient, of g = ∇y'],
   from: { batch: 'the batch', unrecorded: 'computed before the tape begins' },
   trained: 'trained',

@@ -298,6 +298,7 @@ const hood: Words['hood'] = {
   end: '最後のブロックの後',
   calls: (n) => `呼び出し ${n} 個`,
 
+  inputs: '呼び出しの入力',
   inputHead: ['入力', '内容', '形', 'その勾配（g = ∇y）'],
   from: { batch: 'バッチ', unrecorded: 'テープが始まる前に計算' },
   trained: '学習する',

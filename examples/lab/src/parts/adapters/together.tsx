@@ -32,7 +32,7 @@ export function Together(): JSX.Element {
         {say.writeTogether}
       </button>
       {written.value.length > 0 && (
-        <div class="scroll">
+        <div class="scroll" tabIndex={0} role="region" aria-label={say.together}>
           <table>
             <TableHead names={[words().voice, words().written]} />
             <tbody>

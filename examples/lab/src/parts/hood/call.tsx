@@ -90,7 +90,7 @@ function Inputs({ tape, call }: { readonly tape: Tape; readonly call: TapeCall }
   };
   const kind = (from: From): string => ('parameter' in from && from.isTrained ? 'learned' : '');
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0} role="region" aria-label={hood.inputs}>
       <table class="inputs wrapping">
         <TableHead names={hood.inputHead} />
         <tbody>

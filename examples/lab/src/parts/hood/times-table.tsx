@@ -51,7 +51,7 @@ function Kinds({ tape, times: found }: { readonly tape: Tape; readonly times: Ti
   });
   kinds.sort((a, b) => total(b) - total(a));
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0} role="region" aria-label={hood.timesTitle}>
       <table>
         <TableHead names={hood.kindHead} />
         <tbody>
