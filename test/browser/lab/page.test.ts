@@ -97,6 +97,47 @@ it('all is done by keys alone', { timeout: 120_000 }, async () => {
   await page.getByRole('heading', { name: 'Merged or not' }).waitFor();
 });
 
+it('the focus is not lost: it stays on a button that is off, and goes on to what takes a button’s place', { timeout: 120_000 }, async () => {
+  const page = await lab.open('?device=wasm#/steps?r=2&targets=q&batch=1&context=8&tokens=5');
+  const focused = async (): Promise<string> => page.evaluate(() => `${document.activeElement!.tagName}: ${document.activeElement!.textContent}`);
+  const press = async (name: string): Promise<void> => page.getByRole('button', { name, exact: true, disabled: false }).press('Enter');
+  await page.getByText('Step 0', { exact: true }).waitFor();
+  await lab.said('Taking a step: done.');
+  await press('Take a step');
+  await page.getByText('Step 1', { exact: true }).waitFor();
+  expect(await focused()).toBe('BUTTON: Take a step');
+  await press('Step back');
+  await page.getByText('Step 0', { exact: true }).waitFor();
+  await lab.said('Taking a step: done.');
+  await page.keyboard.press('Enter'); // there is no step before
+  expect(await focused()).toBe('BUTTON: Step back');
+  await page.getByText('Step 0', { exact: true }).waitFor();
+
+  const prompt = page.getByRole('textbox', { name: 'Prompt' });
+  await prompt.press('Enter');
+  await lab.said('Writing: done.');
+  expect(await prompt.evaluate((input) => input === document.activeElement)).toBe(true);
+  await press('Write');
+  await lab.said('Writing: done.');
+  expect(await focused()).toBe('BUTTON: Write');
+
+  await page.getByRole('link', { name: 'What was learned' }).click();
+  await press('Train 20 steps now');
+  await lab.said('Looking at what was learned: done.');
+  expect(await focused()).toBe('H2: What was learned');
+  await press('Look at all matrices');
+  const all = page.getByRole('region', { name: 'All matrices' });
+  await all.waitFor();
+  await expect.poll(async () => all.evaluate((region) => region === document.activeElement)).toBe(true);
+
+  await page.getByRole('link', { name: 'Many adapters' }).click();
+  await page.getByLabel('Keep it as').fill('one');
+  await lab.button('Keep').click();
+  await press('Delete one');
+  await lab.said('Deleting: done.');
+  await expect.poll(focused).toBe('H3: Kept adapters');
+}); // prettier-ignore
+
 it('each view leads to its lesson, and to the line of the source that does it', async () => {
   const page = await lab.open();
   for (const view of await views()) {

@@ -5,6 +5,7 @@ import type { Everywhere } from '../../worker/learned-tasks.ts';
 import { act, call, isBusy, progress } from '../lab.ts';
 import { version } from '../run.ts';
 import { number, words } from '../words/index.ts';
+import { Button } from './button.tsx';
 import { CsvButton } from './csv-button.tsx';
 import { TableHead } from './table-head.tsx';
 
@@ -30,11 +31,11 @@ export function AllMatrices({ onChoose }: { readonly onChoose: (path: string) =>
     <section>
       <h3>{said.title}</h3>
       {rows.length === 0 ? (
-        <button type="button" disabled={isBusy.value} onClick={() => void look()}>
+        <Button type="button" heir="all-matrices" isOff={isBusy.value} onClick={() => void look()}>
           {said.look}
-        </button>
+        </Button>
       ) : (
-        <div class="scroll tall" tabIndex={0} role="region" aria-label={said.title}>
+        <div id="all-matrices" class="scroll tall" tabIndex={0} role="region" aria-label={said.title}>
           <table>
             <caption>
               <CsvButton

@@ -6,6 +6,7 @@ import { act, begun, call, canPause, choose, isBusy, meanwhile, opened, settings
 import { blend, shelf } from '../shelf.ts';
 import { isBroken } from '../legible.ts';
 import { words } from '../words/index.ts';
+import { Button } from './button.tsx';
 import { NumberField } from './number-field.tsx';
 import { Written } from './written.tsx';
 
@@ -59,7 +60,7 @@ export function Ask(): JSX.Element {
             value={prompt}
             maxLength={500}
             required
-            disabled={isWaiting}
+            readOnly={isWaiting}
             onInput={({ currentTarget }) => choose({ prompt: currentTarget.value })}
           />
         </span>
@@ -90,9 +91,9 @@ export function Ask(): JSX.Element {
         </span>
         <NumberField field="tokens" disabled={isWaiting} />
         <NumberField field="temperature" disabled={isWaiting} />
-        <button class="main" disabled={isWaiting || !opened.value}>
+        <Button class="main" isOff={isWaiting || !opened.value}>
           {words().write}
-        </button>
+        </Button>
       </form>
       {canPause.value && <p class="quiet">{words().askPauses}</p>}
       <Written text={written} />

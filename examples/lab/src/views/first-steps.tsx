@@ -4,6 +4,7 @@ import { useEffect } from 'preact/hooks';
 import type { JSX } from 'preact';
 import type { FirstStep, FirstSteps as Asked } from '../../worker/tasks.ts';
 import { act, call, idle, isBusy, opened, settings, text } from '../lab.ts';
+import { Button } from '../parts/button.tsx';
 import { HeatMap } from '../parts/heat-map.tsx';
 import { NumberField } from '../parts/number-field.tsx';
 import { Tex } from '../parts/tex.tsx';
@@ -92,15 +93,15 @@ export function FirstSteps(): JSX.Element {
         </span>
       </form>
       <div class="row" role="group" aria-label={words().step('')}>
-        <button type="button" disabled={isBusy.value || step === 0} onClick={() => void go(0)}>
+        <Button type="button" isOff={isBusy.value || step === 0} onClick={() => void go(0)}>
           {words().firstStep}
-        </button>
-        <button type="button" disabled={isBusy.value || step === 0} onClick={() => void go(step - 1)}>
+        </Button>
+        <Button type="button" isOff={isBusy.value || step === 0} onClick={() => void go(step - 1)}>
           {words().backStep}
-        </button>
-        <button type="button" class="main" disabled={isBusy.value || !now} onClick={() => void go(step + 1)}>
+        </Button>
+        <Button type="button" class="main" isOff={isBusy.value || !now} onClick={() => void go(step + 1)}>
           {words().nextStep}
-        </button>
+        </Button>
         <output aria-live="polite">
           <b>{words().step(String(step))}</b> {now && words().lossIs(number(now.loss))}
         </output>

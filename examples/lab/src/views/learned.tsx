@@ -6,6 +6,7 @@ import type { Learned as Found } from '../../worker/learned-tasks.ts';
 import { act, begun, call, canPause, idle, isBusy, text } from '../lab.ts';
 import { AllMatrices } from '../parts/all-matrices.tsx';
 import { AmplificationTable } from '../parts/amplification-table.tsx';
+import { Button } from '../parts/button.tsx';
 import { HeatMap } from '../parts/heat-map.tsx';
 import { OtherAdapter } from '../parts/other-adapter.tsx';
 import { Series } from '../parts/series.tsx';
@@ -59,14 +60,15 @@ export function Learned(): JSX.Element {
       {!isThere && (
         <p>
           {words().nothingYet}{' '}
-          <button
+          <Button
             type="button"
             class="main"
-            disabled={isBusy.value || !text.value}
+            heir="view-learned"
+            isOff={isBusy.value || !text.value}
             onClick={() => void first()}
           >
             {words().trainFirst}
-          </button>
+          </Button>
         </p>
       )}
       {found && (

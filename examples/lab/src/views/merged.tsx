@@ -5,6 +5,7 @@ import type { JSX } from 'preact';
 import type { MergedProof } from '../../worker/tasks.ts';
 import { act, call, canPause, choose, isBusy, settings, text } from '../lab.ts';
 import { legible } from '../legible.ts';
+import { Button } from '../parts/button.tsx';
 import { CallsTable } from '../parts/calls-table.tsx';
 import { CsvButton } from '../parts/csv-button.tsx';
 import { Scatter } from '../parts/scatter.tsx';
@@ -70,14 +71,15 @@ export function Merged(): JSX.Element {
       {steps.value.length === 0 ? (
         <p>
           {words().nothingYet}{' '}
-          <button
+          <Button
             type="button"
             class="main"
-            disabled={isBusy.value || !text.value}
+            heir="view-merged"
+            isOff={isBusy.value || !text.value}
             onClick={() => void first()}
           >
             {words().trainFirst}
-          </button>
+          </Button>
         </p>
       ) : (
         <form
@@ -94,20 +96,20 @@ export function Merged(): JSX.Element {
               value={prompt}
               maxLength={500}
               required
-              disabled={isBusy.value}
+              readOnly={isBusy.value}
               onInput={({ currentTarget }) => {
                 choose({ prompt: currentTarget.value });
               }}
             />
           </span>
-          <button
+          <Button
             type={proof ? 'button' : 'submit'}
             class="main"
-            disabled={isBusy.value}
+            isOff={isBusy.value}
             onClick={() => proof && (isMerged.value = !isMerged.value)}
           >
             {isMerged.value ? words().unmerge : words().merge}
-          </button>
+          </Button>
           <output aria-live="polite">{isMerged.value ? words().mergedState : words().unmergedState}</output>
         </form>
       )}
@@ -116,9 +118,9 @@ export function Merged(): JSX.Element {
       {proof && (
         <>
           <p>
-            <button type="button" disabled={isBusy.value} onClick={() => void write()}>
+            <Button type="button" isOff={isBusy.value} onClick={() => void write()}>
               {words().writeBoth}
-            </button>
+            </Button>
           </p>
           {pair.value && (
             <div class="pairs">

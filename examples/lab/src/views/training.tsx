@@ -7,6 +7,7 @@ import { home } from '../home.ts';
 import { begun, halt, isBusy, opened, settings, text, textInUse } from '../lab.ts';
 import { AdapterFields } from '../parts/adapter-fields.tsx';
 import { KeepLearned } from '../parts/adapters/keep-learned.tsx';
+import { Button } from '../parts/button.tsx';
 import { NumberField } from '../parts/number-field.tsx';
 import { Series } from '../parts/series.tsx';
 import { TableHead } from '../parts/table-head.tsx';
@@ -100,32 +101,32 @@ export function Training(): JSX.Element {
           />
         </span>
         <span class="row">
-          <button class="main" disabled={isTraining || !text.value}>
+          <Button class="main" id="go" isOff={isTraining || !text.value}>
             {begun.value ? words().goOn : words().start}
-          </button>
-          <button type="button" disabled={!isTraining} onClick={halt}>
+          </Button>
+          <Button type="button" isOff={!isTraining} onClick={halt}>
             {words().pause}
-          </button>
-          <button
+          </Button>
+          <Button
             type="button"
-            disabled={isTraining || !text.value}
+            isOff={isTraining || !text.value}
             onClick={({ currentTarget }) => currentTarget.form!.reportValidity() && void go(1)}
           >
             {words().oneStep}
-          </button>
-          <button
+          </Button>
+          <Button
             type="button"
-            disabled={isTraining || !begun.value}
+            isOff={isTraining || !begun.value}
             onClick={({ currentTarget }) =>
               currentTarget.form!.reportValidity() && mayEnd() && void begin(full.value)
             }
           >
             {words().again}
-          </button>
+          </Button>
           {own && own.r !== r && (
-            <button type="button" disabled={isTraining} onClick={() => void rerank()}>
+            <Button type="button" heir="go" isOff={isTraining} onClick={() => void rerank()}>
               {words().changeRank(String(r))}
-            </button>
+            </Button>
           )}
         </span>
       </form>

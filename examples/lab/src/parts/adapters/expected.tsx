@@ -4,6 +4,7 @@ import type { JSX } from 'preact';
 import { act, call, choose, isBusy, settings } from '../../lab.ts';
 import { blend, expected } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
+import { Button } from '../button.tsx';
 import { CsvButton } from '../csv-button.tsx';
 import { TableHead } from '../table-head.tsx';
 import { Written } from '../written.tsx';
@@ -59,13 +60,13 @@ export function Expected(): JSX.Element {
             value={prompt}
             maxLength={500}
             required
-            disabled={isBusy.value}
+            readOnly={isBusy.value}
             onInput={({ currentTarget }) => choose({ prompt: currentTarget.value })}
           />
         </span>
-        <button class="main" disabled={isBusy.value}>
+        <Button class="main" isOff={isBusy.value}>
           {say.writeBlend}
-        </button>
+        </Button>
       </form>
       <p class="quiet">{say.nextHelp}</p>
       <div class="pairs">

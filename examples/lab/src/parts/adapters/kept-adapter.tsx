@@ -5,6 +5,7 @@ import type { Kept, Made, Recipe } from '../../../worker/shelf-tasks.ts';
 import { isBusy } from '../../lab.ts';
 import { exportZip, freeName, make, only, remove, weigh, weights } from '../../shelf.ts';
 import { bytes, number, words } from '../../words/index.ts';
+import { Button } from '../button.tsx';
 
 export function KeptAdapter({
   kept,
@@ -89,14 +90,15 @@ export function KeptAdapter({
         >
           {say.export}
         </button>
-        <button
+        <Button
           type="button"
           aria-label={say.removeOf(name)}
-          disabled={busy}
+          heir="kept-adapters"
+          isOff={busy}
           onClick={() => confirm(say.sureRemove(name)) && void remove(name)}
         >
           {say.remove}
-        </button>
+        </Button>
       </div>
     </li>
   );

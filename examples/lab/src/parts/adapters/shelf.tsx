@@ -5,6 +5,7 @@ import type { Made, Recipe } from '../../../worker/shelf-tasks.ts';
 import { isBusy } from '../../lab.ts';
 import { blend, freeName, make, nameTrouble, only, remove, shelf } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
+import { Button } from '../button.tsx';
 import { CsvButton } from '../csv-button.tsx';
 import { KeptAdapter } from './kept-adapter.tsx';
 import { NameField } from './name-field.tsx';
@@ -35,7 +36,9 @@ export function KeptAdapters(): JSX.Element {
   };
   return (
     <>
-      <h3>{say.title}</h3>
+      <h3 id="kept-adapters" tabIndex={-1}>
+        {say.title}
+      </h3>
       {adapters.length === 0 && <p>{say.none}</p>}
       <ul class="shelf">
         {adapters.map((kept) => (
@@ -44,14 +47,15 @@ export function KeptAdapters(): JSX.Element {
         {broken.map(({ name: lost, reason }) => (
           <li key={lost} class="kept">
             <p>{say.broken(lost, reason)}</p>
-            <button
+            <Button
               type="button"
-              disabled={isBusy.value}
+              heir="kept-adapters"
+              isOff={isBusy.value}
               aria-label={say.removeOf(lost)}
               onClick={() => confirm(say.sureRemove(lost)) && void remove(lost)}
             >
               {say.remove}
-            </button>
+            </Button>
           </li>
         ))}
       </ul>

@@ -5,6 +5,7 @@ import type { Together as Compared } from '../../../worker/shelf-tasks.ts';
 import { isBusy } from '../../lab.ts';
 import { shelf, writeTogether } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
+import { Button } from '../button.tsx';
 import { TableHead } from '../table-head.tsx';
 
 /** Rows of a batch. */
@@ -28,9 +29,9 @@ export function Together(): JSX.Element {
     <>
       <h3>{say.together}</h3>
       <p>{say.togetherHelp(number(rows.length))}</p>
-      <button type="button" class="main" disabled={isBusy.value} onClick={() => void write()}>
+      <Button type="button" class="main" isOff={isBusy.value} onClick={() => void write()}>
         {say.writeTogether}
-      </button>
+      </Button>
       {written.value.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-label={say.together}>
           <table>
