@@ -108,6 +108,7 @@ export function App(): JSX.Element {
           <details class="quiet">
             <summary>{words().useGpu}</summary>
             {words().howGpu}
+            {model.why && <p lang="en">{model.why}</p>}
           </details>
         )}
       </header>

@@ -269,6 +269,7 @@ it('without WebGPU it says what to switch on, and goes on without', async () => 
   await page.getByText('It computes without a GPU').waitFor();
   await page.getByText('To use a GPU').click();
   await page.getByText('hardware acceleration').waitFor();
+  await page.getByText(/^device: auto takes wasm \(.+\)$/).waitFor(); // what the browser said
   await page.getByText('on wasm: WebAssembly').waitFor();
 });
 
