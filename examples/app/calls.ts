@@ -19,7 +19,10 @@ type Reply = { readonly id: number } & (
   | { error: string; fault?: unknown }
 );
 
-/** What went wrong in a task; `fault` is that of the GPU, where it was the GPU's: 'lost', 'out-of-memory', … */
+/**
+ * What went wrong in a task; `fault` is that of the GPU, where it was the GPU's: 'lost', 'out-of-memory', …, or STOPPED
+ * where the page stopped it.
+ */
 export class TaskError extends Error {
   readonly fault: unknown;
   constructor(message: string, fault: unknown) {
@@ -27,6 +30,8 @@ export class TaskError extends Error {
     this.fault = fault;
   }
 }
+
+export const STOPPED = 'stopped';
 
 export type Call<T extends TaskTable<T>> = <K extends keyof T>(
   task: K,
@@ -69,6 +74,9 @@ export type Handlers<T extends TaskTable<T>> = {
   ) => Promise<T[K]['result']>;
 };
 
+const isAbort = (error: unknown): boolean =>
+  error instanceof Error && (error.name === 'AbortError' || isAbort(error.cause));
+
 /** The worker's end: one task after another, since there is one model. */
 export function serve<T extends TaskTable<T>>(handlers: Handlers<T>): void {
   const stops = new Map<number, AbortController>();
@@ -82,8 +90,12 @@ export function serve<T extends TaskTable<T>>(handlers: Handlers<T>): void {
     try {
       reply({ result: await handlers[task](give, (told) => reply({ told }), signal) });
     } catch (error) {
-      const message = signal.aborted ? 'stopped' : error instanceof Error ? error.message : String(error);
-      reply({ error: message, fault: (error as { fault?: unknown } | undefined)?.fault });
+      const isStopped = signal.aborted && isAbort(error);
+      const message = error instanceof Error ? error.message : String(error);
+      reply({
+        error: message,
+        fault: isStopped ? STOPPED : (error as { fault?: unknown } | undefined)?.fault,
+      });
     } finally {
       stops.delete(id);
     }

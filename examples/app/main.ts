@@ -1,6 +1,6 @@
 /** The page: it asks and shows; its worker loads, writes and learns. */
 import type { DeviceName } from 'bax';
-import { connect } from './calls.ts';
+import { connect, STOPPED, TaskError } from './calls.ts';
 import type { Tasks } from './tasks.ts';
 
 const call = connect<Tasks>(new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
@@ -33,9 +33,10 @@ async function act(what: string, f: (signal: AbortSignal) => Promise<string>): P
     show('status', await f(stop.signal));
   } catch (error) {
     const { message } = error as Error;
-    show('status', stop.signal.aborted ? `${what}: stopped.` : `${what}: failed.`);
+    const isStopped = error instanceof TaskError && error.fault === STOPPED;
+    show('status', isStopped ? `${what}: stopped.` : `${what}: failed.`);
     show('error', message);
-    find('error', HTMLElement).hidden = stop.signal.aborted;
+    find('error', HTMLElement).hidden = isStopped;
   } finally {
     rest(false);
   }

@@ -5,7 +5,7 @@ import { theme, type Theme } from './colours.ts';
 import { isOffline } from './home.ts';
 import { canKeep } from './kept.ts';
 import {
-  activity, hrefOf, isLost, notKept, open, opened, progress, reopen, report, status, trouble, view, type ViewName,
+  activity, hrefOf, isLost, notKept, open, opened, progress, reopen, settings, status, trouble, view, type ViewName,
 } from './lab.ts'; // prettier-ignore
 import { Ask } from './parts/ask.tsx';
 import { TextChoice } from './parts/text-choice.tsx';
@@ -30,19 +30,27 @@ const VIEWS: Readonly<Record<ViewName, () => JSX.Element>> = {
   hood: Hood,
 };
 
-/** All that the page has in the beginning: the model and the text, and what this browser keeps. */
-async function start(load: () => Promise<void>): Promise<void> {
-  await load();
-  if (opened.value) await Promise.all([lookAtShelf(), resume()]).catch(report);
-}
+/** What this browser keeps, which comes with the text. */
+const takeKept = async (): Promise<void> => void (await Promise.all([lookAtShelf(), resume()]));
 async function startAnew(device: 'wasm' | 'webgpu'): Promise<void> {
   leave();
-  await start(async () => reopen(device));
+  await reopen(takeKept, device);
+}
+/** For somebody else, or for oneself on another day: whoever opens it has these choices, though they kept others. */
+async function copyLink(): Promise<void> {
+  const { origin, pathname, search } = location;
+  const query = hrefOf(view.value).includes('?') ? '' : `?text=${settings.value.text}`;
+  try {
+    await navigator.clipboard.writeText(origin + pathname + search + hrefOf(view.value) + query);
+    status.value = words().linkCopied;
+  } catch {
+    status.value = words().linkNotCopied;
+  }
 }
 
 export function App(): JSX.Element {
   const [isKeeping] = useState(canKeep);
-  useEffect(() => void start(open), []);
+  useEffect(() => void open(takeKept), []);
   useEffect(() => {
     document.documentElement.lang = language.value;
     document.title = `${words().views[view.value].name} · ${words().title}`;
@@ -131,7 +139,7 @@ export function App(): JSX.Element {
               {words().close}
             </button>
           ) : (
-            <button type="button" onClick={() => void start(open)}>
+            <button type="button" onClick={() => void open(takeKept)}>
               {words().tryAgain}
             </button>
           )}
@@ -152,14 +160,7 @@ export function App(): JSX.Element {
       <main>
         <View />
         <p class="row home">
-          <button
-            type="button"
-            onClick={() =>
-              void navigator.clipboard
-                .writeText(location.href)
-                .then(() => (status.value = words().linkCopied))
-            }
-          >
+          <button type="button" onClick={() => void copyLink()}>
             {words().link}
           </button>
           {!isOffline && (
@@ -175,7 +176,7 @@ export function App(): JSX.Element {
         {progress.value !== undefined && (
           <progress value={progress.value} max={1} aria-label={status.value} />
         )}
-        {activity.value && (
+        {activity.value?.canStop && (
           <button type="button" onClick={() => activity.value?.stop.abort()}>
             {words().stop}
           </button>

@@ -1,7 +1,7 @@
 /** The page's state, and the one door to its worker. */
 import { computed, effect, signal } from '@preact/signals';
 import type { DeviceName } from 'bax';
-import { type Call, connect, TaskError } from '../../app/calls.ts';
+import { type Call, connect, STOPPED, TaskError } from '../../app/calls.ts';
 // oxlint-disable-next-line import/default -- Vite makes it
 import LabWorker from '../worker/worker.ts?worker';
 import type { Begun, Opened, Tasks, TextRead } from '../worker/tasks.ts';
@@ -36,9 +36,21 @@ export const hrefOf = (name: ViewName): string => {
   const query = String(queryOf(settings.value));
   return `#/${name}${query && `?${query}`}`;
 };
+/** Milliseconds from one writing of the address to the next: browsers stop pages that do it some hundred times in half a minute. */
+const ADDRESS_EVERY = 400;
+let written = -Infinity;
+let planned: ReturnType<typeof setTimeout> | undefined;
+function writeAddress(): void {
+  written = performance.now();
+  history.replaceState(OURS, '', hrefOf(view.value));
+}
 effect(() => {
   keep('settings', String(queryOf(settings.value)));
-  history.replaceState(OURS, '', hrefOf(view.value));
+  const href = hrefOf(view.value); // what is read here is followed
+  clearTimeout(planned);
+  const wait = written + ADDRESS_EVERY - performance.now();
+  if (wait <= 0 || addressed().view !== view.value || !href.includes('?')) writeAddress();
+  else planned = setTimeout(writeAddress, wait);
 });
 addEventListener('hashchange', () => {
   const { view: next, query } = addressed();
@@ -60,6 +72,7 @@ export const begun = signal<Begun | undefined>(undefined);
 export interface Activity {
   readonly what: string;
   readonly stop: AbortController;
+  readonly canStop: boolean;
 }
 export const activity = signal<Activity | undefined>(undefined);
 export const isBusy = computed(() => activity.value !== undefined);
@@ -81,11 +94,14 @@ export function report(error: unknown): void {
   else trouble.value = error instanceof Error ? error.message : String(error);
 }
 
-/** Runs one task with everything else at rest; says how it ends. What goes wrong is shown, and gives undefined. */
+/**
+ * Runs one task with everything else at rest; says how it ends. What goes wrong is shown, and gives undefined. A task that
+ * takes the signal can be stopped.
+ */
 export async function act<T>(what: string, f: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
   if (activity.value) return undefined;
   const stop = new AbortController();
-  activity.value = { what, stop };
+  activity.value = { what, stop, canStop: f.length > 0 };
   trouble.value = '';
   status.value = words().doing(what);
   try {
@@ -93,8 +109,9 @@ export async function act<T>(what: string, f: (signal: AbortSignal) => Promise<T
     status.value = stop.signal.aborted ? words().stopped(what) : words().done(what);
     return result;
   } catch (error) {
-    status.value = stop.signal.aborted ? words().stopped(what) : words().failed(what);
-    if (!stop.signal.aborted) report(error);
+    const isStopped = error instanceof TaskError && error.fault === STOPPED;
+    status.value = isStopped ? words().stopped(what) : words().failed(what);
+    if (!isStopped) report(error);
     return undefined;
   } finally {
     activity.value = undefined;
@@ -145,11 +162,16 @@ export function halt(): void {
 /** When nothing goes on. */
 export const idle = async (): Promise<void> =>
   new Promise((resolve) => {
-    const stop = activity.subscribe((one) => one ?? setTimeout(() => (stop(), resolve())));
+    const look = (): void => {
+      if (activity.peek()) return; // what made way for it was shorter than that
+      stop();
+      resolve();
+    };
+    const stop = activity.subscribe((one) => one ?? setTimeout(look));
   });
 
-/** Loads the model and then the text. */
-export async function open(device?: DeviceName): Promise<void> {
+/** Loads the model and then the text, as `read` does. */
+export async function open(onRead: () => Promise<void>, device?: DeviceName): Promise<void> {
   const query = new URLSearchParams(location.search);
   if (settings.value.text === 'own' && !own.value) choose({ text: DEFAULTS.text }); // somebody else's link
   opened.value = await act(words().loadingModel, async (signal) =>
@@ -164,24 +186,31 @@ export async function open(device?: DeviceName): Promise<void> {
       { signal, on: ({ done, total }) => void (progress.value = done / total) },
     ),
   );
-  if (opened.value) await read();
+  if (opened.value) await read(onRead);
+  else if (!isLost.value) trouble.value ||= words().notLoaded;
 }
 
 /** Begins anew in a new worker: what the old one held is gone. */
-export async function reopen(device: DeviceName): Promise<void> {
+export async function reopen(onRead: () => Promise<void>, device: DeviceName): Promise<void> {
   worker.terminate();
   worker = new LabWorker();
   connection = connect<Tasks>(worker);
   opened.value = text.value = begun.value = undefined;
   isLost.value = false;
-  await open(device);
+  await open(onRead, device);
 }
 
-/** Reads the chosen text; what was learned of another one goes. */
-export async function read(): Promise<boolean> {
+/** Reads the chosen text, and does what is then to be done before anything else. Whether it could be read. */
+export async function read(onRead: () => Promise<void>): Promise<boolean> {
   const { text: choice } = settings.value;
   const give = choice === 'own' ? { own: own.value } : { shipped: choice };
-  const next = await act(words().readingText, async () => call('read', give));
+  const next = await act(words().readingText, async () => {
+    const found = await call('read', give);
+    if ('refused' in found) return found;
+    [text.value, textInUse.value] = [found, choice];
+    await onRead().catch(report);
+    return found;
+  });
   if (!next) return false;
   if ('refused' in next) {
     const { why, size, bound } = next.refused;
@@ -189,6 +218,5 @@ export async function read(): Promise<boolean> {
     status.value = words().failed(words().readingText);
     return false;
   }
-  [text.value, textInUse.value] = [next, choice];
   return true;
 }

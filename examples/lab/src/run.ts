@@ -15,21 +15,35 @@ export const version = signal(0);
 /** Steps that the run has made. */
 const made = (): number => (steps.value.at(-1)?.step ?? -1) + 1;
 
-/** Puts the learners at their start. */
+/** Puts the learners at their start. False if they are not, or not to go on. */
 export async function begin(full: boolean): Promise<boolean> {
   const { r, alpha, targets, seed, batch, context } = settings.value;
   const give: Begin = { r, alpha, targets, seed, batch, context, full };
-  const result = await act(words().training, async () => call('begin', give));
+  let isStopped = false;
+  const result = await act(words().training, async (signal) => {
+    const answer = await call('begin', give);
+    isStopped = signal.aborted;
+    return answer;
+  });
   if (!result) return false;
   begun.value = result;
   resumedAt.value = 0;
   [steps.value, evaluations.value] = [[], []];
   version.value++;
-  return true;
+  return !isStopped;
 }
 
-/** Goes back to where a kept run of the text stood, if there is one. */
+/** The text is another: what was learned of the one before is no longer trained on. */
+export function leave(): void {
+  begun.value = undefined;
+  resumedAt.value = 0;
+  [steps.value, evaluations.value] = [[], []];
+  version.value++;
+}
+
+/** Leaves the run for where a kept one of the text stood, if there is one. */
 export async function resume(): Promise<void> {
+  leave();
   const kept = await call('resume', undefined);
   if (!kept) return;
   begun.value = kept.begun;
@@ -65,11 +79,3 @@ export async function rerank(): Promise<void> {
 /** Whether the run may end: what it learned would be gone. */
 export const mayEnd = (): boolean =>
   steps.value.length === 0 || confirm(words().sureLeave(number(steps.value.length)));
-
-/** The text is another: what was learned of the one before is no longer trained on. */
-export function leave(): void {
-  begun.value = undefined;
-  resumedAt.value = 0;
-  [steps.value, evaluations.value] = [[], []];
-  version.value++;
-}

@@ -29,7 +29,12 @@ export interface Settings {
   readonly otherSeed: number;
 }
 
-/** The smallest and largest that a field may be, in whole steps if it says so. */
+/** The smallest and largest that a number may be, in whole steps if it says so. */
+export interface Limits {
+  readonly least: number;
+  readonly most: number;
+  readonly whole: boolean;
+}
 export const LIMITS = {
   r: { least: 1, most: 64, whole: true },
   alpha: { least: 0.1, most: 1024, whole: false },
@@ -42,7 +47,9 @@ export const LIMITS = {
   temperature: { least: 0, most: 2, whole: false },
   otherR: { least: 1, most: 64, whole: true },
   otherSeed: { least: 0, most: 2 ** 31 - 1, whole: true },
-} as const;
+} as const satisfies Record<string, Limits>;
+/** Of steps that are asked for at a time. */
+export const STEPS: Limits = { least: 1, most: 10_000, whole: true };
 export type NumberField = keyof typeof LIMITS;
 
 export const DEFAULTS: Settings = {
@@ -66,9 +73,8 @@ export const DEFAULTS: Settings = {
 const isOne = <T extends string>(all: readonly T[], value: string): value is T =>
   (all as readonly string[]).includes(value);
 
-/** The field's value as it may be, or undefined. */
-export function numberOf(field: NumberField, text: string): number | undefined {
-  const { least, most, whole } = LIMITS[field];
+/** The number, if it may be that, or undefined. */
+export function numberWithin({ least, most, whole }: Limits, text: string): number | undefined {
   const n = Number(text);
   return text.trim() !== '' && n >= least && n <= most && (!whole || Number.isInteger(n)) ? n : undefined;
 }
@@ -81,7 +87,7 @@ export function settingsOf(query: URLSearchParams): Settings {
     query.get('targets')?.split(','),
   ];
   const numbers = Object.keys(LIMITS).flatMap((field) => {
-    const n = numberOf(field as NumberField, query.get(field) ?? '');
+    const n = numberWithin(LIMITS[field as NumberField], query.get(field) ?? '');
     return n === undefined ? [] : [[field, n]];
   });
   return {

@@ -184,6 +184,7 @@ it('a link restores what was chosen; what it cannot mean is left out', async () 
   const targets = page.getByRole('group', { name: 'Matrices with an adapter' });
   expect(await targets.getByRole('checkbox', { checked: true }).count()).toBe(2);
   await page.getByLabel('Rank r').fill('5');
+  await page.waitForURL(/r=5/);
   const address = page.url();
   page = await lab.open(address.slice(lab.url.length));
   expect(await value('Rank r')).toBe('5');
@@ -215,6 +216,63 @@ it('what cannot be is said where it is typed, and not taken', async () => {
   expect(await refusal.count()).toBe(0);
 });
 
+it('a number is typed digit by digit', async () => {
+  const page = await lab.open('?device=wasm#/training');
+  const rate = page.getByLabel('Learning rate of LoRA');
+  await rate.press('ControlOrMeta+A');
+  await rate.pressSequentially('0.002');
+  expect(await rate.inputValue()).toBe('0.002');
+  await page.waitForURL(/lr=0.002/);
+  const steps = page.getByLabel('Steps', { exact: true });
+  for (let i = 0; i < 2; i++) await steps.press('Backspace');
+  await page.getByText('A whole number from 1 to 10,000.').waitFor();
+  await steps.pressSequentially('20');
+  expect(await steps.inputValue()).toBe('20');
+});
+
+it('a model whose loading was stopped is loaded when one asks again', async () => {
+  const page = await lab.blank();
+  await page.route('**/model.safetensors', async (route) => {
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByText('Loading the model: stopped.').waitFor();
+    await page.unroute('**/model.safetensors');
+    await route.continue().catch(() => undefined); // nobody waits for it any more
+  });
+  await page.goto(`${lab.url}?device=wasm`);
+  await lab.button('Try again').click();
+  await page.getByText('characters are').waitFor();
+});
+
+it('the link is whole: whoever opens it has these choices, also where they are the defaults', async () => {
+  const page = await lab.blank();
+  await page.addInitScript(() => {
+    Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (link: string) => { document.body.dataset.copied = link; } } }); // prettier-ignore
+  });
+  await page.goto(`${lab.url}?device=wasm`);
+  await lab.button('Copy a link to these choices').click();
+  await lab.said('The link is copied.');
+  expect(await page.locator('body').getAttribute('data-copied')).toBe(`${lab.url}?device=wasm#/formula?text=moby-dick`); // prettier-ignore
+  await page.evaluate(() => Object.defineProperty(navigator.clipboard, 'writeText', { value: async () => Promise.reject(new Error('refused')) })); // prettier-ignore
+  await lab.button('Copy a link to these choices').click();
+  await lab.said('take the link from the address bar');
+});
+
+it('a run is ended by another text only when that is wished', async () => {
+  const page = await lab.open('?device=wasm#/training?batch=1&context=16');
+  const choice = page.getByLabel('Text to learn', { exact: true }).first();
+  await lab.button('One step').click();
+  await lab.said('Training: done.');
+  const before = lab.asked.length;
+  await choice.selectOption('own');
+  await choice.selectOption('moby-dick'); // the one that is in use
+  expect(lab.asked.length).toBe(before);
+  lab.refuse();
+  await page.evaluate(() => void (location.hash = '#/training?text=recent-presidents&batch=1&context=16'));
+  await expect.poll(() => lab.asked.slice(before)).toEqual([expect.stringContaining('This ends the run')]);
+  expect(await choice.inputValue()).toBe('moby-dick');
+  await page.getByText('1 step made').waitFor();
+});
+
 it('a text of one’s own: too short, no text, too large, in another script, and one that will do', { timeout: 120_000 }, async () => {
   const page = await lab.open('?device=wasm#/steps');
   const alert = page.locator('.trouble');
@@ -242,6 +300,28 @@ it('a text of one’s own: too short, no text, too large, in another script, and
   await page.reload();
   await page.getByText('2,520 characters').waitFor(); // it is still there
 }); // prettier-ignore
+
+it('a text for which the browser has no room is learned, and said to be gone later', async () => {
+  const page = await lab.blank();
+  await page.addInitScript(() => {
+    const set = Object.getOwnPropertyDescriptor(Storage.prototype, 'setItem')!.value as Storage['setItem'];
+    Storage.prototype.setItem = function (name, value) {
+      if (name === 'bax-lab.own' && value.length > 2000) throw new DOMException('full', 'QuotaExceededError');
+      set.call(this, name, value);
+    };
+  });
+  await page.goto(`${lab.url}?device=wasm#/steps?text=own`);
+  const use = async (sentence: string, times: number): Promise<void> => {
+    await page.getByLabel('Text to learn').selectOption('own');
+    await page.getByLabel('Paste a text here').fill(sentence.repeat(times));
+    await lab.button('Use this text').click();
+  };
+  await use('It rained, and we walked. ', 60);
+  await page.getByText('1,560 characters').waitFor();
+  await use('It rained on the first day and we walked. ', 60);
+  await page.getByText('This text is in use, but has no room in this browser').waitFor();
+  expect(await page.evaluate(() => localStorage.getItem('bax-lab.own'))).toBe(null);
+});
 
 it('the way back leads to a view and changes nothing; an address that is typed chooses its text', async () => {
   const page = await lab.open('?device=wasm#/formula?text=early-presidents');

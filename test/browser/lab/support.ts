@@ -10,9 +10,11 @@ export interface Lab {
   readonly url: string;
   /** What the pages asked, and were told to do. */
   readonly asked: readonly string[];
+  /** Says no to the next question. */
+  refuse(): void;
   /** A page that is empty yet. */
   blank(options?: BrowserContextOptions): Promise<Page>;
-  /** Opens a page of its own: `?device=wasm#/training?r=4`. Ends when model and text are there. */
+  /** Opens a page of its own: `?device=wasm#/training?r=4`. Ends when model, text and what is kept are there. */
   open(address?: string, options?: BrowserContextOptions): Promise<Page>;
   /** Waits for what the status line says at the end of a task. */
   said(text: string | RegExp): Promise<void>;
@@ -26,6 +28,7 @@ export function useLab(): Lab {
   let page: Page | undefined;
   const trouble: string[] = [];
   const asked: string[] = [];
+  let isRefused = false;
   beforeAll(async () => {
     [app, { browser }] = await Promise.all([serveApp('lab'), launch()]);
   }, 120_000);
@@ -58,7 +61,8 @@ export function useLab(): Lab {
     page.setDefaultTimeout(60_000);
     page.on('dialog', (dialog) => {
       asked.push(dialog.message());
-      void dialog.accept();
+      void (isRefused ? dialog.dismiss() : dialog.accept());
+      isRefused = false;
     });
     page.on('pageerror', (error) => trouble.push(String(error)));
     page.on('console', (message) => message.type() === 'error' && trouble.push(message.text()));
@@ -72,11 +76,13 @@ export function useLab(): Lab {
       return app.url;
     },
     asked,
+    refuse: () => void (isRefused = true),
     blank,
     async open(address = '?device=wasm', options = {}) {
       const opened = await blank(options);
       await opened.goto(app.url + address);
       await opened.locator('#text-read').filter({ hasText: /\d/ }).waitFor({ timeout: 60_000 });
+      await opened.locator('#text:enabled').waitFor(); // what is kept is there, too
       return opened;
     },
     said,

@@ -63,7 +63,8 @@ export function HeatMap({
   };
   const reading = (): string => {
     if (!at) return says;
-    const [i, j] = turned ? [at[1], at[0]] : at;
+    const [down, right] = [within(at[0], height), within(at[1], width)]; // the matrix may be another by now
+    const [i, j] = turned ? [right, down] : [down, right];
     const value = data[i * columns + j];
     return given.cell?.(i, j, value) ?? words().cell(name, i, j, number(value, 6));
   };

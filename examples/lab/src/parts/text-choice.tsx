@@ -2,20 +2,8 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { JSX } from 'preact';
 import { keep } from '../kept.ts';
-import {
-  choose,
-  idle,
-  isBusy,
-  opened,
-  own,
-  read,
-  report,
-  settings,
-  text,
-  textInUse,
-  trouble,
-} from '../lab.ts';
-import { leave, mayEnd, resume } from '../run.ts';
+import { choose, idle, isBusy, opened, own, read, settings, text, textInUse, trouble } from '../lab.ts';
+import { mayEnd, resume } from '../run.ts';
 import { TEXTS, type Settings } from '../settings.ts';
 import { bytes, number, words } from '../words/index.ts';
 
@@ -24,27 +12,24 @@ const LARGEST_FILE = 8_000_000;
 export function TextChoice(): JSX.Element {
   const [draft, setDraft] = useState(own.value);
   const { text: choice } = settings.value;
-  const use = async (): Promise<boolean> => {
-    if (!(await read())) return false;
-    leave();
-    await resume().catch(report);
-    return true;
-  };
-  const pick = (next: Settings['text'], select: HTMLSelectElement): void => {
-    if (next === 'own' || mayEnd()) choose({ text: next });
-    else select.value = choice;
-  };
   const useOwn = async (): Promise<void> => {
     if (!mayEnd()) return;
     const before = own.value;
     own.value = draft;
-    if (await use()) keep('own', draft);
-    else own.value = before;
+    if (!(await read(resume))) own.value = before;
+    else if (!keep('own', draft)) {
+      keep('own', undefined); // not the one before: that would be learned on the next visit
+      trouble.value = words().ownNotKept;
+    }
   };
   // By whatever it was chosen: here, or in the address. One's own is used when that is said.
   useEffect(() => {
     if (!opened.value || textInUse.value === choice || choice === 'own') return;
-    void idle().then(async () => settings.value.text === choice && use());
+    void idle().then(async () => {
+      if (settings.value.text !== choice) return;
+      if (mayEnd()) await read(resume);
+      else if (textInUse.value) choose({ text: textInUse.value });
+    });
   }, [choice]);
   const openFile = async (file: File | undefined): Promise<void> => {
     if (!file) return;
@@ -68,7 +53,7 @@ export function TextChoice(): JSX.Element {
             id="text"
             value={choice}
             disabled={isBusy.value}
-            onChange={({ currentTarget }) => pick(currentTarget.value as Settings['text'], currentTarget)}
+            onChange={({ currentTarget }) => choose({ text: currentTarget.value as Settings['text'] })}
           >
             {TEXTS.map((name) => (
               <option key={name} value={name}>

@@ -9,11 +9,12 @@ import { AdapterFields } from '../parts/adapter-fields.tsx';
 import { KeepLearned } from '../parts/adapters/keep-learned.tsx';
 import { Button } from '../parts/button.tsx';
 import { NumberField } from '../parts/number-field.tsx';
+import { NumberInput } from '../parts/number-input.tsx';
 import { Series } from '../parts/series.tsx';
 import { TableHead } from '../parts/table-head.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
 import { begin, evaluations, learn, mayEnd, rerank, resumedAt, steps } from '../run.ts';
-import { READ_TEXTS } from '../settings.ts';
+import { READ_TEXTS, STEPS } from '../settings.ts';
 import { bytes, number, words } from '../words/index.ts';
 
 const LEARNERS = ['lora', 'full', 'base'] as const;
@@ -88,16 +89,12 @@ export function Training(): JSX.Element {
         </label>
         <span class="field">
           <label for="count">{words().steps}</label>
-          <input
+          <NumberInput
             id="count"
-            type="number"
-            min="1"
-            max="100000"
+            limits={STEPS}
             value={count.value}
             disabled={isTraining}
-            onInput={({ currentTarget }) =>
-              void (count.value = Math.max(1, Math.floor(currentTarget.valueAsNumber || 1)))
-            }
+            onValue={(value) => void (count.value = value)}
           />
         </span>
         <span class="row">

@@ -436,6 +436,7 @@ export const en = {
   notUsedYet: (inUse: string) => `Not in use yet: press “Use this text”. Until then “${inUse}” is learned.`,
   tooShort: (tokens: string, least: string) =>
     `This text is too short to learn from: it has ${tokens} tokens, and ${least} are needed, about a page.`,
+  ownNotKept: 'This text is in use, but has no room in this browser: it is gone when the page is closed.',
   tooLong: (characters: string, most: string) =>
     `This text is too long: it has ${characters} characters, and ${most} can be read.`,
   sureLeave: (steps: string) =>
@@ -456,6 +457,7 @@ export const en = {
   numbersCsv: 'Numbers as CSV',
   link: 'Copy a link to these choices',
   linkCopied: 'The link is copied.',
+  linkNotCopied: 'The browser does not let this page copy: take the link from the address bar.',
   takeHome: 'Take this page home: a .zip that works without a network',
 
   matrix: 'Matrix',

@@ -437,6 +437,7 @@ export const ja: Words = {
   notUsedYet: (inUse) => `まだ使われていません。「この文章を使う」を押すまでは「${inUse}」を学習します。`,
   tooShort: (tokens, least) =>
     `この文章は短すぎます。${tokens} トークンしかありません。${least} トークン（1 ページほど）が必要です。`,
+  ownNotKept: 'この文章を使っていますが、ブラウザに保存する空きがないため、ページを閉じると失われます。',
   tooLong: (characters, most) =>
     `この文章は長すぎます。${characters} 文字あります。読めるのは ${most} 文字までです。`,
   sureLeave: (steps) =>
@@ -467,6 +468,7 @@ export const ja: Words = {
 
   numbersCsv: '数値を CSV で',
   link: 'この設定へのリンクをコピー',
+  linkNotCopied: 'このページはブラウザにコピーを許されていません。アドレス バーからリンクを取ってください。',
   linkCopied: 'リンクをコピーしました。',
   takeHome: 'このページを持ち帰る（ネットワークなしで動く .zip）',
 

@@ -4,6 +4,7 @@ import type { JSX } from 'preact';
 import type { Kept, Made, Recipe } from '../../../worker/shelf-tasks.ts';
 import { isBusy } from '../../lab.ts';
 import { exportZip, freeName, make, only, remove, weigh, weights } from '../../shelf.ts';
+import { NumberInput } from '../number-input.tsx';
 import { bytes, number, words } from '../../words/index.ts';
 import { Button } from '../button.tsx';
 
@@ -69,17 +70,13 @@ export function KeptAdapter({
           >
             {say.smaller}
           </button>
-          <input
-            type="number"
+          <NumberInput
             class="short"
-            min="1"
-            max={r}
+            limits={{ least: 1, most: r, whole: true }}
             value={rank}
             aria-label={say.rankOf(name)}
             disabled={busy}
-            onInput={({ currentTarget }) =>
-              setRank(Math.min(r, Math.max(1, Math.floor(currentTarget.valueAsNumber || 1))))
-            }
+            onValue={setRank}
           />
         </span>
         <button

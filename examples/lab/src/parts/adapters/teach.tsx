@@ -2,9 +2,10 @@
 import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
 import { isBusy, opened, own, settings } from '../../lab.ts';
-import { type Settings, TEXTS } from '../../settings.ts';
+import { type Settings, STEPS, TEXTS } from '../../settings.ts';
 import { freeName, nameTrouble, teach, type Taught } from '../../shelf.ts';
 import { number, words } from '../../words/index.ts';
+import { NumberInput } from '../number-input.tsx';
 import { NameField } from './name-field.tsx';
 
 // What stays while another view is open.
@@ -57,16 +58,12 @@ export function Teach(): JSX.Element {
         />
         <span class="field">
           <label for="teach-count">{words().steps}</label>
-          <input
+          <NumberInput
             id="teach-count"
-            type="number"
-            min="1"
-            max="10000"
+            limits={STEPS}
             value={count.value}
             disabled={isBusy.value}
-            onInput={({ currentTarget }) =>
-              void (count.value = Math.max(1, Math.floor(currentTarget.valueAsNumber || 1)))
-            }
+            onValue={(value) => void (count.value = value)}
           />
         </span>
         <button class="main" disabled={isBusy.value || !opened.value || nameTrouble(name) !== ''}>
