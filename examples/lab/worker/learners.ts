@@ -49,6 +49,7 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'res
   },
 
   async resume() {
+    forget(); // the text is another one
     const found = await keptRun().catch(() => undefined); // where nothing can be kept, nothing is
     if (!found || found.run.text !== chosenText().crc) return undefined;
     const { steps, evaluations } = found.run;
@@ -207,9 +208,15 @@ function wholly(base: Gpt2): Trained {
   return { model: copy, optimizer: adamW(copy.namedParameters(), { weightDecay: 0 }) };
 }
 
+/** Frees what was made of the run. */
+const followers: (() => void)[] = [];
+/** Calls `free` when the run is forgotten. */
+export const goesWithRun = (free: () => void): void => void followers.push(free);
+
 /** Frees what learned before. */
 function forget(): void {
   if (!learners) return;
+  for (const free of followers) free();
   const { lora, trained } = learners;
   lora.detach();
   trained.full?.model.dispose();

@@ -12,13 +12,17 @@ import {
 } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
 import { Hollow } from './hollow.ts';
-import { adapted } from './learners.ts';
+import { adapted, goesWithRun } from './learners.ts';
 import { model } from './model.ts';
 import { watched } from './ran.ts';
 import type { Dispatched, Ran, Tasks } from './tasks.ts';
 
 /** Of the adapter as it was. */
 let merged: Merged<Gpt2> | undefined;
+goesWithRun(() => {
+  merged?.dispose();
+  merged = undefined;
+});
 export function mergedModel(): Gpt2 {
   if (!merged) throw new BaxError('nothing is merged yet');
   return merged.model;

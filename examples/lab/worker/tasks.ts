@@ -179,7 +179,7 @@ export interface Tasks extends HoodTasks, LearnedTasks, ShelfTasks {
     told: Step | Evaluation | NotKept;
     result: { readonly steps: number };
   };
-  /** Puts the learners where a kept run of the text stood. */
+  /** The text is another one: puts the learners where a kept run of it stood, or nowhere. */
   resume: { give: undefined; told: never; result: Resumed | undefined };
   /** Another rank for what LoRA has learned: its nearest of a smaller one, or the same with more to learn in. */
   rerank: { give: { r: number }; told: never; result: Begun };

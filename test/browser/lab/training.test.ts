@@ -120,3 +120,14 @@ it('a run is what it was begun with, whatever the fields say meanwhile, and does
   await page.getByText('Nothing is learned yet.').first().waitFor();
   expect(lab.asked).toEqual([expect.stringContaining('This ends the run (steps made: 1).')]);
 }); // prettier-ignore
+
+it('of another text nothing has begun, wherever one looks', { timeout: 120_000 }, async () => {
+  const page = await lab.open('?device=wasm#/training?r=2&batch=2&context=16');
+  await train(3);
+  await page.getByLabel('Rank r').fill('5');
+  await page.getByRole('combobox', { name: 'Text to learn' }).first().selectOption('recent-presidents');
+  await page.getByText('Nothing is learned yet.').first().waitFor();
+  await page.getByRole('link', { name: 'Under the hood' }).click();
+  await page.getByText(/^The calls of step 1 of LoRA’s training/).waitFor();
+  await page.getByText('[5, 192]').first().waitFor();
+});
