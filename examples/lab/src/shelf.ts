@@ -1,5 +1,6 @@
 /** The adapters that are kept: what the page knows of them, and what can be done with them. */
 import { computed, effect, signal } from '@preact/signals';
+import { freeName as nameLike } from '../worker/free-name.ts';
 import type { Made, Recipe, Shelf, ShelfTasks, Together, Weights } from '../worker/shelf-tasks.ts';
 import { act, actInParts, call, isBusy, notKept, opened, own, report, settings, view } from './lab.ts';
 import { download } from './parts/csv-button.tsx';
@@ -9,7 +10,6 @@ import { bytes, words } from './words/index.ts';
 export const shelf = signal<Shelf>({ adapters: [], broken: [] });
 /** Of each adapter in the blend; 0 if it is not named. */
 export const weights = signal<ReadonlyMap<string, number>>(new Map());
-const isThere = (name: string): boolean => shelf.value.adapters.some((kept) => kept.name === name);
 /** What is blended: no weight of 0. */
 export const blend = computed<Weights>(() =>
   Object.fromEntries(
@@ -32,16 +32,14 @@ export async function lookAtShelf(): Promise<void> {
   show(await call('shelf', undefined));
 }
 
-/** A name that no adapter has, of letters, digits, _ and -. */
-export function freeName(wish: string): string {
-  for (let n = 1; ; n++) {
-    const name = n === 1 ? wish : `${wish}-${n}`;
-    if (!isThere(name)) return name;
-  }
-}
+/** Whether an adapter has this name, one that cannot be read, too. */
+const isTaken = (name: string): boolean =>
+  [...shelf.value.adapters, ...shelf.value.broken].some((kept) => kept.name === name);
+/** A name that no adapter has. */
+export const freeName = (wish: string): string => nameLike(wish, isTaken);
 /** What is wrong with a name for a new adapter; nothing if it will do. */
 export const nameTrouble = (name: string): string =>
-  !/^[\w-]{1,60}$/.test(name) ? words().shelf.badName : isThere(name) ? words().shelf.nameTaken : '';
+  !/^[\w-]{1,60}$/.test(name) ? words().shelf.badName : isTaken(name) ? words().shelf.nameTaken : '';
 
 /** Makes a new adapter of others, or of what learned in the run. */
 export async function make(name: string, of: Recipe): Promise<Made | undefined> {

@@ -3,9 +3,10 @@ import { BaxError, memoryFolder, readAdapter, saveAdapter, type Gpt2, type LoraM
 import { zipSync } from 'fflate';
 import type { Handlers } from '../../app/calls.ts';
 import { ArchiveError, unzip } from './archive.ts';
+import { freeName } from './free-name.ts';
 import { adapted } from './learners.ts';
 import { model } from './model.ts';
-import { keptModel, put, shown } from './shelf.ts';
+import { isTaken, keptModel, put, shown } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
 import type { Refusal } from './shelf-tasks.ts';
 
@@ -28,7 +29,7 @@ export const carrying: Pick<Handlers<Tasks>, 'export' | 'import'> = {
       const { adapter, warnings } = await readAdapter(model().base, folder).catch((error: unknown) => {
         throw error instanceof BaxError ? new Refused('unfit', error.message) : error;
       });
-      const name = freeName(given);
+      const name = freeName(legal(given), isTaken);
       await put(name, adapter);
       return { shelf: shown(), name, warnings };
     } catch (error) {
@@ -101,12 +102,6 @@ function fromZip(zip: Uint8Array, archive: string): { name: string; contents: Ui
   }
 }
 
-/** One that nobody has yet, of the letters that names may have. */
-function freeName(given: string): string {
-  const name = given.replace(/[^\w-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 40) || 'adapter'; // prettier-ignore
-  const { adapters } = keptModel();
-  for (let n = 1; ; n++) {
-    const next = n === 1 ? name : `${name}-${n}`;
-    if (!adapters.has(next)) return next;
-  }
-}
+/** Of the letters that names may have. */
+const legal = (given: string): string =>
+  given.replace(/[^\w-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 40) || 'adapter'; // prettier-ignore

@@ -16,6 +16,8 @@ let notKept: NotKept | undefined;
 
 /** The base with every kept adapter, none of them active until someone wants it. */
 export const keptModel = (): LoraModel<Gpt2> => (kept ??= new LoraModel(model().base));
+/** Whether an adapter has this name, one that cannot be read, too: its folder is there. */
+export const isTaken = (name: string): boolean => keptModel().adapters.has(name) || broken.has(name);
 /** W + Σ w ΔW. */
 export function blended(weights: Weights): Gpt2 {
   const lora = keptModel();
@@ -56,6 +58,7 @@ export async function put(name: string, adapter: Adapter): Promise<void> {
     adapter.dispose();
     throw error;
   }
+  broken.delete(name);
   notKept = await store(`${ADAPTERS}/${name}`, async (folder) =>
     saveAdapter(lora, folder, { adapter: name }),
   );

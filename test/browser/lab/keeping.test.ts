@@ -156,15 +156,20 @@ it('where there is no more room, it says so, and what was kept before is whole',
   await made(page, 2);
 });
 
-it('a kept adapter that cannot be read is shown, and can be deleted', TIME, async () => {
-  const page = await opened(WASM.replace('training', 'adapters'));
-  await page.evaluate(async () => {
+/** What cannot be read, where an adapter of this name would be kept. */
+async function breakOne(page: Page, kept: string): Promise<void> {
+  await page.evaluate(async (last) => {
     let folder = await navigator.storage.getDirectory();
-    for (const name of ['bax-lab', 'adapters', 'bad']) folder = await folder.getDirectoryHandle(name, { create: true }); // prettier-ignore
+    for (const name of ['bax-lab', 'adapters', last]) folder = await folder.getDirectoryHandle(name, { create: true }); // prettier-ignore
     const file = await (await folder.getFileHandle('adapter_config.json', { create: true })).createWritable();
     await file.write('{');
     await file.close();
-  });
+  }, kept);
+}
+
+it('a kept adapter that cannot be read is shown, and can be deleted', TIME, async () => {
+  const page = await opened(WASM.replace('training', 'adapters'));
+  await breakOne(page, 'bad');
   await page.reload();
   await page.getByText('bad is kept, but cannot be read: ').waitFor();
   await lab.button('Delete bad').click();
@@ -172,6 +177,27 @@ it('a kept adapter that cannot be read is shown, and can be deleted', TIME, asyn
   await page.reload();
   await page.getByText('None yet: train one').waitFor();
   expect(await page.getByText('bad is kept').count()).toBe(0);
+});
+
+it('the name of one that cannot be read is taken', TIME, async () => {
+  const page = await opened(WASM.replace('training', 'adapters'));
+  await breakOne(page, 'moby-dick');
+  await page.reload();
+  await page.getByText('moby-dick is kept, but cannot be read: ').waitFor();
+  const name = page.locator('#teach-name');
+  expect(await name.inputValue()).toBe('moby-dick-2');
+  await name.fill('moby-dick');
+  await page.getByText('There is an adapter of that name already').waitFor();
+  expect(await lab.button('Train an adapter').isDisabled()).toBe(true);
+  await name.fill('moby-dick-2');
+  await page.getByRole('region', { name: 'Many adapters' }).getByLabel('Steps').fill('2');
+  await lab.button('Train an adapter').click();
+  await lab.said('Training an adapter: done.');
+  await lab.button('Delete moby-dick').click();
+  await lab.said('Deleting: done.');
+  await page.reload();
+  await page.getByRole('listitem', { name: 'moby-dick-2' }).waitFor();
+  expect(await page.getByText('moby-dick is kept').count()).toBe(0);
 });
 
 it('two tabs do not keep over one another', TIME, async () => {
