@@ -2,7 +2,19 @@
 import { computed, effect, signal } from '@preact/signals';
 import { freeName as nameLike } from '../worker/free-name.ts';
 import type { Made, Recipe, Shelf, ShelfTasks, Together, Weights } from '../worker/shelf-tasks.ts';
-import { act, actInParts, call, isBusy, notKept, opened, own, report, settings, view } from './lab.ts';
+import {
+  act,
+  actInParts,
+  call,
+  isBusy,
+  notKept,
+  opened,
+  own,
+  report,
+  settings,
+  status,
+  view,
+} from './lab.ts';
 import { download } from './parts/csv-button.tsx';
 import type { Settings } from './settings.ts';
 import { bytes, words } from './words/index.ts';
@@ -41,11 +53,17 @@ export const freeName = (wish: string): string => nameLike(wish, isTaken);
 export const nameTrouble = (name: string): string =>
   !/^[\w-]{1,60}$/.test(name) ? words().shelf.badName : isTaken(name) ? words().shelf.nameTaken : '';
 
+/** Says so if another tab had the wished name. */
+function sayName(wish: string, name: string): void {
+  if (name !== wish) status.value = words().shelf.otherName(wish, name);
+}
+
 /** Makes a new adapter of others, or of what learned in the run. */
 export async function make(name: string, of: Recipe): Promise<Made | undefined> {
   const { prompt } = settings.value;
   const made = await act(words().shelf.making, async () => call('make', { name, of, prompt }));
   if (made) show(made.shelf);
+  if (made) sayName(name, made.name);
   return made;
 }
 export async function remove(name: string): Promise<void> {
@@ -87,14 +105,17 @@ export async function teach(
   const { r, alpha, targets, seed, batch, context, lr } = settings.value;
   const from = text === 'own' ? { own: own.value } : { shipped: text };
   const lesson = { name, text: from, steps, r, alpha, targets, seed, batch, context, lr };
+  let kept = name;
   await actInParts(words().shelf.teaching, async (signal) => {
     const result = await call('teach', lesson, {
       signal,
       on: ({ step, loss }) => on({ step: step + 1, steps, loss }),
     });
     show(result.shelf);
+    kept = result.name;
     return result.steps < steps;
   });
+  sayName(name, kept);
 }
 
 /** Writes rows together; `on` gets all of them as they are so far. */

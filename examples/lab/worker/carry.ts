@@ -3,10 +3,9 @@ import { BaxError, memoryFolder, readAdapter, saveAdapter, type Gpt2, type LoraM
 import { zipSync } from 'fflate';
 import type { Handlers } from '../../app/calls.ts';
 import { ArchiveError, unzip } from './archive.ts';
-import { freeName } from './free-name.ts';
 import { adapted } from './learners.ts';
 import { model } from './model.ts';
-import { isTaken, keptModel, put, shown } from './shelf.ts';
+import { keptModel, putNew, shown } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
 import type { Refusal } from './shelf-tasks.ts';
 
@@ -29,8 +28,7 @@ export const carrying: Pick<Handlers<Tasks>, 'export' | 'import'> = {
       const { adapter, warnings } = await readAdapter(model().base, folder).catch((error: unknown) => {
         throw error instanceof BaxError ? new Refused('unfit', error.message) : error;
       });
-      const name = freeName(legal(given), isTaken);
-      await put(name, adapter);
+      const name = await putNew(legal(given), adapter);
       return { shelf: shown(), name, warnings };
     } catch (error) {
       if (error instanceof Refused) return { refused: error.refusal };

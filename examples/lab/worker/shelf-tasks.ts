@@ -35,12 +35,15 @@ export interface Same {
   readonly bound: number;
 }
 export interface Made {
+  /** The one that was wished for, if it was free. */
+  readonly name: string;
   readonly shelf: Shelf;
   readonly same?: Same;
   /** Of each matrix, what a smaller rank lost, as a share of its ΔW. */
   readonly lost?: readonly { readonly path: string; readonly relative: number }[];
 }
 export interface Lesson extends AdapterChoice {
+  /** It is kept under this one, if it is free. */
   readonly name: string;
   readonly text: TextChoice;
   readonly batch: number;
@@ -80,7 +83,7 @@ export interface ShelfTasks {
   teach: {
     give: Lesson;
     told: { readonly step: number; readonly loss: number };
-    result: { readonly steps: number; readonly shelf: Shelf };
+    result: { readonly steps: number; readonly name: string; readonly shelf: Shelf };
   };
   next: {
     give: { weights: Weights; prompt: string };

@@ -4,6 +4,7 @@ import {
   saveAdapter, sumAdapters, tensor, type Adapter, type Gpt2,
 } from 'bax'; // prettier-ignore
 import type { Handlers } from '../../app/calls.ts';
+import { freeName } from './free-name.ts';
 import { ADAPTERS, messageOf, store } from './keeping.ts';
 import { adapted } from './learners.ts';
 import { model } from './model.ts';
@@ -17,7 +18,7 @@ let notKept: NotKept | undefined;
 /** The base with every kept adapter, none of them active until someone wants it. */
 export const keptModel = (): LoraModel<Gpt2> => (kept ??= new LoraModel(model().base));
 /** Whether an adapter has this name, one that cannot be read, too: its folder is there. */
-export const isTaken = (name: string): boolean => keptModel().adapters.has(name) || broken.has(name);
+const isTaken = (name: string): boolean => keptModel().adapters.has(name) || broken.has(name);
 /** W + Σ w ΔW. */
 export function blended(weights: Weights): Gpt2 {
   const lora = keptModel();
@@ -27,18 +28,13 @@ export function blended(weights: Weights): Gpt2 {
 
 export const shelving: Pick<Handlers<Tasks>, 'shelf' | 'make' | 'remove'> = {
   async shelf() {
-    const names = await opfsFolders(ADAPTERS).catch((error: unknown) => {
-      notKept = { notKept: 'refused', reason: messageOf(error) };
-      return [];
-    });
-    for (const name of names) if (!keptModel().adapters.has(name)) await take(name);
+    await look();
     return shown();
   },
 
   async make({ name, of, prompt }) {
     const { adapter, ...proof } = await made(of, prompt);
-    await put(name, adapter);
-    return { shelf: shown(), ...proof };
+    return { name: await putNew(name, adapter), shelf: shown(), ...proof };
   },
 
   async remove(name) {
@@ -47,6 +43,23 @@ export const shelving: Pick<Handlers<Tasks>, 'shelf' | 'make' | 'remove'> = {
     return shown();
   },
 };
+
+/** Takes all that this browser has kept and that is not here yet. */
+async function look(): Promise<void> {
+  const names = await opfsFolders(ADAPTERS).catch((error: unknown) => {
+    notKept = { notKept: 'refused', reason: messageOf(error) };
+    return [];
+  });
+  for (const name of names) if (!keptModel().adapters.has(name)) await take(name);
+}
+
+/** Keeps a new adapter under this name, or under one like it if another tab has taken that. Resolves to its name. */
+export async function putNew(wish: string, adapter: Adapter): Promise<string> {
+  await look();
+  const name = freeName(wish, isTaken);
+  await put(name, adapter);
+  return name;
+}
 
 /** Keeps an adapter, in the place of the one of that name if there is one. It is the shelf's from then on. */
 export async function put(name: string, adapter: Adapter): Promise<void> {
@@ -88,7 +101,10 @@ async function take(name: string): Promise<void> {
 }
 
 /** A new adapter, and how far it is what it claims to be. */
-async function made(of: Recipe, prompt: string): Promise<Omit<Made, 'shelf'> & { adapter: Adapter }> {
+async function made(
+  of: Recipe,
+  prompt: string,
+): Promise<Omit<Made, 'shelf' | 'name'> & { adapter: Adapter }> {
   const lora = keptModel();
   if ('learned' in of) return { adapter: adapted().adapter().copy() };
   if ('smaller' in of) {

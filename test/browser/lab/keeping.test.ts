@@ -215,6 +215,29 @@ it('two tabs do not keep over one another', TIME, async () => {
   await made(page, 2);
 });
 
+it('two tabs do not keep adapters over one another', TIME, async () => {
+  const address = WASM.replace('training', 'adapters');
+  const page = await opened(address);
+  const other = await page.context().newPage();
+  await other.goto(lab.url + address.replace('r=2', 'r=3'));
+  await other.locator('#text-read').filter({ hasText: /\d/ }).waitFor();
+  for (const tab of [page, other]) {
+    expect(await tab.locator('#teach-name').inputValue()).toBe('moby-dick');
+    await tab.getByRole('region', { name: 'Many adapters' }).getByLabel('Steps').fill('2');
+    await tab.getByRole('button', { name: 'Train an adapter' }).click();
+    await tab.getByRole('listitem', { name: 'moby-dick' }).first().waitFor();
+  }
+  await other.getByText('“moby-dick” meanwhile: this one is here as “moby-dick-2”.').waitFor();
+  await page.reload();
+  for (const tab of [page, other])
+    for (const [name, r] of [
+      ['moby-dick', 2],
+      ['moby-dick-2', 3],
+    ] as const)
+      await tab.getByRole('listitem', { name, exact: true }).getByText(`r = ${r},`).waitFor();
+  await other.close();
+});
+
 it('trains in a tab that draws nothing', TIME, async () => {
   const page = await opened(WASM, async (next) => {
     await next.addInitScript('window.requestAnimationFrame = () => 0');

@@ -237,6 +237,8 @@ const shelf = {
   name: 'Name',
   badName: 'Use letters A to Z, digits, _ and -.',
   nameTaken: 'There is an adapter of that name already: choose another one.',
+  otherName: (wish: string, name: string) =>
+    `Another tab of this page has kept an adapter called “${wish}” meanwhile: this one is here as “${name}”.`,
   teach: 'Train an adapter',
   teaching: 'Training an adapter',
   teachHelp: (r: string, alpha: string, targets: string, lr: string) =>

@@ -188,6 +188,8 @@ const shelf: Words['shelf'] = {
   name: '名前',
   badName: '半角の英数字と _ と - を使ってください。',
   nameTaken: 'その名前のアダプタはもうあります。別の名前にしてください。',
+  otherName: (wish, name) =>
+    `「${wish}」という名前のアダプタは、その間に別のタブで保存されていました。このアダプタは「${name}」として保存されています。`,
   teach: 'アダプタを学習させる',
   teaching: 'アダプタの学習',
   teachHelp: (r, alpha, targets, lr) =>
