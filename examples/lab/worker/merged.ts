@@ -13,7 +13,7 @@ import {
 import type { Handlers } from '../../app/calls.ts';
 import { Hollow } from './hollow.ts';
 import { adapted, goesWithRun } from './learners.ts';
-import { model } from './model.ts';
+import { model, promptIds } from './model.ts';
 import { watched } from './ran.ts';
 import type { Dispatched, Ran, Tasks } from './tasks.ts';
 
@@ -31,13 +31,12 @@ export function mergedModel(): Gpt2 {
 export const merging: Pick<Handlers<Tasks>, 'merge'> = {
   async merge({ prompt }) {
     const { base, tokenizer } = model();
+    const words = promptIds(prompt);
     const lora = adapted();
     const next = await lora.merge();
     merged?.dispose();
     merged = next;
-    const words = tokenizer.encode(prompt).slice(-base.config.n_positions);
-    if (words.length === 0) throw new BaxError('the prompt is empty');
-    const ids = tensor([[...words]], { dtype: 'i32' });
+    const ids = tensor([words], { dtype: 'i32' });
     try {
       const [b, u, m] = [await seen(base, ids), await seen(lora.model, ids), await seen(merged.model, ids)];
       const hollow = await Hollow.open();

@@ -7,7 +7,7 @@ import type { Handlers } from '../../app/calls.ts';
 import { freeName } from './free-name.ts';
 import { ADAPTERS, messageOf, store } from './keeping.ts';
 import { adapted } from './learners.ts';
-import { model } from './model.ts';
+import { model, promptIds } from './model.ts';
 import type { Tasks } from './tasks.ts';
 import type { Made, NotKept, Recipe, Same, Shelf, Weights } from './shelf-tasks.ts';
 
@@ -131,9 +131,7 @@ async function made(
 }
 
 async function compared(lora: LoraModel<Gpt2>, other: Gpt2, prompt: string): Promise<Same> {
-  const { base, tokenizer } = model();
-  const words = tokenizer.encode(prompt).slice(-base.config.n_positions);
-  const ids = tensor([[...words]], { dtype: 'i32' });
+  const ids = tensor([promptIds(prompt)], { dtype: 'i32' });
   try {
     const { difference, bound } = await compareMerged(lora.model, other, ids, lora.layers.size);
     return { difference, bound };

@@ -1,5 +1,5 @@
 /** Many adapters: what they do one by one, blended, and in one batch, is what the cpu computes of the files they export. */
-import { type Adapter, LoraModel } from 'bax';
+import { type Adapter, LoraModel, noGrad, tensor } from 'bax';
 import type { Locator, Page } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { inNode } from './in-node.ts';
@@ -154,4 +154,20 @@ it('rows of one batch are written as each alone', TIME, async () => {
   expect(small / base).toBeCloseTo((4 * ranks) / 8_790_528, 2);
   expect((await widths(many)).every((width) => Math.abs(width - base) < 1)).toBe(true);
   expect((await tableOf(page, 'Bytes, to scale')).slice(1).map((row) => Number(row[1]))).toEqual([8_790_528, 4 * ranks, 4 * ranks]); // prettier-ignore
+});
+
+it('of a prompt that is longer than the context its last tokens are read', TIME, async () => {
+  const page = await opened();
+  const prompt = 'x7 '.repeat(160).trim();
+  const node = await inNode();
+  const ids = [...node.tokenizer.encode(prompt)].slice(-127);
+  expect(ids).toHaveLength(127);
+  const logits = await noGrad(() => node.base.lastLogits(tensor([ids], { dtype: 'i32' }))).data();
+  const likeliest = logits.indexOf(Math.max(...logits));
+  const ask = page.getByRole('region', { name: 'Ask the model' });
+  await ask.getByLabel('Prompt').fill(prompt);
+  await ask.getByRole('button', { name: 'Write' }).click();
+  await lab.said('Writing: done.');
+  const written = ask.getByLabel('What the model wrote');
+  await expect.poll(async () => written.textContent()).toBe(prompt + node.tokenizer.decode([likeliest]));
 });
