@@ -115,6 +115,7 @@ export async function teach(
     kept = result.name;
     return result.steps < steps;
   });
+  await call('endLesson', undefined).catch(report);
   sayName(name, kept);
 }
 

@@ -79,12 +79,14 @@ export interface ShelfTasks {
   shelf: { give: undefined; told: never; result: Shelf };
   make: { give: { name: string; of: Recipe; prompt: string }; told: never; result: Made };
   remove: { give: string; told: never; result: Shelf };
-  /** Teaches an adapter of its own and keeps it; goes on with the one that was stopped if it is the same lesson. */
+  /** Teaches an adapter of its own and keeps it; goes on with the one that paused if it is the same lesson. */
   teach: {
     give: Lesson;
     told: { readonly step: number; readonly loss: number };
     result: { readonly steps: number; readonly name: string; readonly shelf: Shelf };
   };
+  /** The lesson does not go on: a later one begins anew, even if it is the same. */
+  endLesson: { give: undefined; told: never; result: undefined };
   next: {
     give: { weights: Weights; prompt: string };
     told: never;

@@ -30,10 +30,10 @@ interface Pupil {
   /** Under which it is kept, as soon as it is. */
   name?: string;
 }
-/** Who has not learned the whole of a lesson yet. */
+/** Who has not learned the whole of a lesson yet, and may go on. */
 let pupil: Pupil | undefined;
 
-export const teaching: Pick<Handlers<Tasks>, 'teach'> = {
+export const teaching: Pick<Handlers<Tasks>, 'teach' | 'endLesson'> = {
   async teach({ steps, ...lesson }, tell, signal) {
     const id = JSON.stringify(lesson);
     if (pupil?.id !== id) {
@@ -69,6 +69,11 @@ export const teaching: Pick<Handlers<Tasks>, 'teach'> = {
     if (stepCount > startStep) await keep();
     if (stepCount >= steps) dismiss();
     return { steps: stepCount, name: current.name ?? lesson.name, shelf: shown() };
+  },
+
+  async endLesson() {
+    dismiss();
+    return undefined;
   },
 };
 

@@ -156,6 +156,26 @@ it('rows of one batch are written as each alone', TIME, async () => {
   expect((await tableOf(page, 'Bytes, to scale')).slice(1).map((row) => Number(row[1]))).toEqual([8_790_528, 4 * ranks, 4 * ranks]); // prettier-ignore
 });
 
+it('a lesson that was stopped does not go on in a later one', TIME, async () => {
+  const page = await opened();
+  await page.getByRole('region', { name: 'Many adapters' }).getByLabel('Steps').fill('2000');
+  await lab.button('Train an adapter').click();
+  await page.getByText(/^Step \d+ of 2,000/).waitFor();
+  await lab.button('Stop').click();
+  await lab.said('Training an adapter: stopped.');
+  await lab.button('Delete moby-dick').click();
+  await lab.said('Deleting: done.');
+  await teach(page, 'moby-dick', 1);
+  const again = await (await inNode()).adapter(await exported(page, 'moby-dick'));
+  await lab.button('Delete moby-dick').click();
+  await lab.said('Deleting: done.');
+  await page.reload();
+  await teach(page, 'moby-dick', 1);
+  const fresh = await (await inNode()).adapter(await exported(page, 'moby-dick'));
+  for (const [path, { B }] of fresh.branches)
+    expect(await again.branches.get(path)!.B.data()).toEqual(await B.data());
+});
+
 it('of a prompt that is longer than the context its last tokens are read', TIME, async () => {
   const page = await opened();
   const prompt = 'x7 '.repeat(160).trim();
