@@ -14,6 +14,8 @@ import type { Made, NotKept, Recipe, Same, Shelf, Weights } from './shelf-tasks.
 let kept: LoraModel<Gpt2> | undefined;
 const broken = new Map<string, string>();
 let notKept: NotKept | undefined;
+/** What two models are compared on where the prompt is empty: any words will do. */
+const NO_PROMPT = 'The';
 
 /** The base with every kept adapter, none of them active until someone wants it. */
 export const keptModel = (): LoraModel<Gpt2> => (kept ??= new LoraModel(model().base));
@@ -114,24 +116,41 @@ async function made(
   if ('negative' in of) {
     const old = lora.adapter(of.negative);
     const adapter = negateAdapter(old);
-    const beside = new LoraModel(model().base);
-    beside.add('one', old);
-    beside.add('other', adapter);
-    beside.activate(['one', 'other']);
-    return { adapter, same: await compared(beside, model().base, prompt) };
+    return proven(adapter, async () => {
+      const beside = new LoraModel(model().base);
+      beside.add('one', old);
+      beside.add('other', adapter);
+      beside.activate(['one', 'other']);
+      return compared(beside, model().base, prompt);
+    });
   }
   const terms = Object.entries(of.sum).filter(([, weight]) => weight !== 0);
   if (terms.length === 0) throw new BaxError('every weight is 0: there is nothing to add up');
   const adapter = sumAdapters(terms.map(([name, weight]) => ({ adapter: lora.adapter(name), weight })));
-  const alone = new LoraModel(model().base);
-  alone.add('sum', adapter);
-  alone.activate('sum');
-  blended(of.sum);
-  return { adapter, same: await compared(lora, alone.model, prompt) };
+  return proven(adapter, async () => {
+    const alone = new LoraModel(model().base);
+    alone.add('sum', adapter);
+    alone.activate('sum');
+    blended(of.sum);
+    return compared(lora, alone.model, prompt);
+  });
+}
+
+/** It is freed where it cannot be compared. */
+async function proven(
+  adapter: Adapter,
+  compare: () => Promise<Same>,
+): Promise<{ adapter: Adapter; same: Same }> {
+  try {
+    return { adapter, same: await compare() };
+  } catch (error) {
+    adapter.dispose();
+    throw error;
+  }
 }
 
 async function compared(lora: LoraModel<Gpt2>, other: Gpt2, prompt: string): Promise<Same> {
-  const ids = tensor([promptIds(prompt)], { dtype: 'i32' });
+  const ids = tensor([promptIds(prompt || NO_PROMPT)], { dtype: 'i32' });
   try {
     const { difference, bound } = await compareMerged(lora.model, other, ids, lora.layers.size);
     return { difference, bound };

@@ -156,6 +156,19 @@ it('rows of one batch are written as each alone', TIME, async () => {
   expect((await tableOf(page, 'Bytes, to scale')).slice(1).map((row) => Number(row[1]))).toEqual([8_790_528, 4 * ranks, 4 * ranks]); // prettier-ignore
 });
 
+it('without a prompt others can be made of it, too', TIME, async () => {
+  const page = await opened();
+  await teach(page, 'moby-dick', 2);
+  await page.getByRole('region', { name: 'Ask the model' }).getByLabel('Prompt').fill('');
+  await lab.button('Negated copy of moby-dick').click();
+  await lab.said('Making an adapter: done.');
+  await page.getByText(/“moby-dick-neg”, beside the one that it negates, gives the base back/).waitFor();
+  await lab.button('moby-dick alone').click();
+  await page.getByLabel('Make one adapter of it, as').fill('sum');
+  await lab.button('Add up').click();
+  await page.getByText(/“sum” does alone what the blend does/).waitFor();
+});
+
 it('a lesson that was stopped does not go on in a later one', TIME, async () => {
   const page = await opened();
   await page.getByRole('region', { name: 'Many adapters' }).getByLabel('Steps').fill('2000');
