@@ -8,6 +8,7 @@ import { keepRun, keptRun } from './keeping.ts';
 import { chosenText, model } from './model.ts';
 import type { Begin, Begun, Evaluation, Learner, Step, Tasks, Voice } from './tasks.ts';
 import type { NotKept } from './shelf-tasks.ts';
+import { settled } from './took.ts';
 import { inTurns } from './turns.ts';
 
 /** The name of the adapter that learns. */
@@ -106,6 +107,7 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'res
         signal: stop.signal,
         async onStep({ loss }) {
           losses[name] = loss;
+          await settled(optimizer.params[0]); // the update is of its own time, not of the next one's
           took[name] = (performance.now() - began) / 1000;
           if (name === names.at(-1)) await allMade();
           await turn.next();
