@@ -128,7 +128,7 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'res
     lora.swap(LEARNING, next).dispose('when its rank was changed');
     trained.lora.optimizer.dispose();
     trained.lora.optimizer = adamW(lora.parameters(), { weightDecay: 0 });
-    current().begin = { ...begin, r };
+    current().begin = { ...begin, r, alpha: r }; // B A of another rank has s = 1
     return counts();
   },
 };

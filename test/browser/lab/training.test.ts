@@ -61,7 +61,7 @@ it('pauses, goes on where it was, and changes rank and rate without losing what 
   await page.getByLabel('Train all weights beside it').uncheck();
   await page.getByLabel('Steps', { exact: true }).fill('5000');
   await lab.button('Train').click();
-  await page.getByText(/^[3-9] steps made$/).waitFor({ timeout: 60_000 });
+  await page.getByText(/^([3-9]|\d\d+) steps made$/).waitFor({ timeout: 60_000 });
   await lab.button('Pause').click();
   await lab.said('Training: stopped.');
   const made = (await losses()).length;
@@ -81,6 +81,7 @@ it('pauses, goes on where it was, and changes rank and rate without losing what 
     await page.getByLabel('Rank r').fill(String(rank));
     await lab.button(`Go on with rank ${rank}`).click();
     await lab.said('Changing the rank: done.');
+    await page.getByText(`This run has r = ${rank}, α = ${rank}, in q`).waitFor(); // α/r is 1 from then on
     expect((await cells('LoRA'))[0]).toBe(trained); // r · Σ (in + out)
     expect(await losses()).toEqual(before);
     const now = await perplexity();
