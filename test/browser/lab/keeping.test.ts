@@ -128,6 +128,12 @@ it('where the browser keeps nothing, it says so and goes on', TIME, async () => 
   await notice.waitFor();
   await train(page, 21);
   await lab.said('Training: done.');
+  const form = page.locator('form').filter({ hasText: 'The adapter of the Training view' });
+  for (const bad of ['', '../mine']) {
+    await page.getByLabel('Keep it as').first().fill(bad);
+    for (const name of ['Keep', 'Export'])
+      expect(await form.getByRole('button', { name }).isDisabled()).toBe(true);
+  }
   await page.getByLabel('Keep it as').first().fill('mine');
   await lab.button('Keep').first().click();
   await lab.said('Making an adapter: done.');
