@@ -37,8 +37,9 @@ export const only = (name?: string): void =>
   void (weights.value = new Map(name === undefined ? [] : [[name, 1]]));
 
 function show(next: Shelf): void {
+  // What the run could not keep is said until the run is kept.
+  if (next.notKept || notKept.value === shelf.value.notKept) notKept.value = next.notKept;
   shelf.value = next;
-  if (next.notKept) notKept.value = next.notKept;
 }
 export async function lookAtShelf(): Promise<void> {
   show(await call('shelf', undefined));
@@ -68,7 +69,11 @@ export async function make(name: string, of: Recipe): Promise<Made | undefined> 
 }
 export async function remove(name: string): Promise<void> {
   const next = await act(words().shelf.removing, async () => call('remove', name));
-  if (next) show(next);
+  if (!next) return;
+  const left = new Map(weights.value);
+  left.delete(name);
+  weights.value = left;
+  show(next);
 }
 export async function exportZip(name: string, learned = false): Promise<void> {
   const zip = await act(words().shelf.exporting, async () => call('export', { name, learned }));

@@ -176,9 +176,11 @@ it('a lesson that was stopped does not go on in a later one', TIME, async () => 
   await page.getByText(/^Step \d+ of 2,000/).waitFor();
   await lab.button('Stop').click();
   await lab.said('Training an adapter: stopped.');
+  await lab.button('moby-dick alone').click();
   await lab.button('Delete moby-dick').click();
   await lab.said('Deleting: done.');
   await teach(page, 'moby-dick', 1);
+  expect(await weight(page, 'moby-dick').inputValue()).toBe('0'); // it is another one
   const again = await (await inNode()).adapter(await exported(page, 'moby-dick'));
   await lab.button('Delete moby-dick').click();
   await lab.said('Deleting: done.');

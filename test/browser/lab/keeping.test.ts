@@ -162,6 +162,22 @@ it('where there is no more room, it says so, and what was kept before is whole',
   await made(page, 2);
 });
 
+it('that an adapter could not be kept is said until one can', TIME, async () => {
+  const page = await opened(WASM.replace('training', 'adapters'));
+  const protocol = await page.context().newCDPSession(page);
+  const { origin } = new URL(lab.url);
+  await protocol.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1000 });
+  await page.getByRole('region', { name: 'Many adapters' }).getByLabel('Steps').fill('2');
+  await lab.button('Train an adapter').click();
+  const notice = page.getByText(/cannot be kept in this browser/);
+  await notice.waitFor();
+  await lab.said('Training an adapter: done.');
+  await protocol.send('Storage.overrideQuotaForOrigin', { origin });
+  await lab.button('Negated copy of moby-dick').click();
+  await lab.said('Making an adapter: done.');
+  await expect.poll(async () => notice.count()).toBe(0);
+});
+
 /** What cannot be read, where an adapter of this name would be kept. */
 async function breakOne(page: Page, kept: string): Promise<void> {
   await page.evaluate(async (last) => {
