@@ -253,7 +253,7 @@ const shelf = {
   export: 'Export',
   exportOf: (name: string) => `Export ${name} as a PEFT directory in a .zip`,
   exportHelp:
-    'Exported, q, k and v are one adapter of rank 3r with zeros in it, since PEFT has one for the fused matrix of the three.',
+    'Exported, those of q, k and v are one adapter, whose rank is the sum of theirs, with zeros in it: the three are one fused matrix, for which PEFT has one adapter.',
   exporting: 'Exporting',
   import: 'Import an adapter: a .zip, or its two files',
   importing: 'Importing',
