@@ -43,7 +43,6 @@ export const merging: Pick<Handlers<Tasks>, 'merge'> = {
       const given = (one: Gpt2): readonly Dispatched[] => givenFor(one, ids, hollow);
       const { difference, bound } = await compareMerged(lora.model, merged.model, ids, lora.layers.size);
       return {
-        base: b.logits,
         unmerged: u.logits,
         merged: m.logits,
         vocabulary: Array.from(u.logits, (_, id) => tokenizer.decode([id])),

@@ -71,7 +71,6 @@ export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
       why,
       parameters: base.parameterCount,
       bytes: base.parameterBytes,
-      context: base.config.n_positions,
       places: targetsOf(base).map(({ path, slice, layer }) => ({
         path,
         in: layer.inFeatures,
