@@ -1,7 +1,20 @@
 /** The adapters that are kept: what the page knows of them, and what can be done with them. */
 import { computed, effect, signal } from '@preact/signals';
+import { freeName as nameLike } from '../worker/free-name.ts';
 import type { Made, Recipe, Shelf, ShelfTasks, Together, Weights } from '../worker/shelf-tasks.ts';
-import { act, actInParts, call, isBusy, notKept, opened, own, report, settings, view } from './lab.ts';
+import {
+  act,
+  actInParts,
+  call,
+  isBusy,
+  notKept,
+  opened,
+  own,
+  report,
+  settings,
+  status,
+  view,
+} from './lab.ts';
 import { download } from './parts/csv-button.tsx';
 import type { Settings } from './settings.ts';
 import { bytes, words } from './words/index.ts';
@@ -9,7 +22,6 @@ import { bytes, words } from './words/index.ts';
 export const shelf = signal<Shelf>({ adapters: [], broken: [] });
 /** Of each adapter in the blend; 0 if it is not named. */
 export const weights = signal<ReadonlyMap<string, number>>(new Map());
-const isThere = (name: string): boolean => shelf.value.adapters.some((kept) => kept.name === name);
 /** What is blended: no weight of 0. */
 export const blend = computed<Weights>(() =>
   Object.fromEntries(
@@ -25,34 +37,43 @@ export const only = (name?: string): void =>
   void (weights.value = new Map(name === undefined ? [] : [[name, 1]]));
 
 function show(next: Shelf): void {
+  // What the run could not keep is said until the run is kept.
+  if (next.notKept || notKept.value === shelf.value.notKept) notKept.value = next.notKept;
   shelf.value = next;
-  if (next.notKept) notKept.value = next.notKept;
 }
 export async function lookAtShelf(): Promise<void> {
   show(await call('shelf', undefined));
 }
 
-/** A name that no adapter has, of letters, digits, _ and -. */
-export function freeName(wish: string): string {
-  for (let n = 1; ; n++) {
-    const name = n === 1 ? wish : `${wish}-${n}`;
-    if (!isThere(name)) return name;
-  }
-}
+/** Whether an adapter has this name, one that cannot be read, too. */
+const isTaken = (name: string): boolean =>
+  [...shelf.value.adapters, ...shelf.value.broken].some((kept) => kept.name === name);
+/** A name that no adapter has. */
+export const freeName = (wish: string): string => nameLike(wish, isTaken);
 /** What is wrong with a name for a new adapter; nothing if it will do. */
 export const nameTrouble = (name: string): string =>
-  !/^[\w-]{1,60}$/.test(name) ? words().shelf.badName : isThere(name) ? words().shelf.nameTaken : '';
+  !/^[\w-]{1,60}$/.test(name) ? words().shelf.badName : isTaken(name) ? words().shelf.nameTaken : '';
+
+/** Says so if another tab had the wished name. */
+function sayName(wish: string, name: string): void {
+  if (name !== wish) status.value = words().shelf.otherName(wish, name);
+}
 
 /** Makes a new adapter of others, or of what learned in the run. */
 export async function make(name: string, of: Recipe): Promise<Made | undefined> {
   const { prompt } = settings.value;
   const made = await act(words().shelf.making, async () => call('make', { name, of, prompt }));
   if (made) show(made.shelf);
+  if (made) sayName(name, made.name);
   return made;
 }
 export async function remove(name: string): Promise<void> {
   const next = await act(words().shelf.removing, async () => call('remove', name));
-  if (next) show(next);
+  if (!next) return;
+  const left = new Map(weights.value);
+  left.delete(name);
+  weights.value = left;
+  show(next);
 }
 export async function exportZip(name: string, learned = false): Promise<void> {
   const zip = await act(words().shelf.exporting, async () => call('export', { name, learned }));
@@ -89,14 +110,18 @@ export async function teach(
   const { r, alpha, targets, seed, batch, context, lr } = settings.value;
   const from = text === 'own' ? { own: own.value } : { shipped: text };
   const lesson = { name, text: from, steps, r, alpha, targets, seed, batch, context, lr };
+  let kept = name;
   await actInParts(words().shelf.teaching, async (signal) => {
     const result = await call('teach', lesson, {
       signal,
       on: ({ step, loss }) => on({ step: step + 1, steps, loss }),
     });
     show(result.shelf);
+    kept = result.name;
     return result.steps < steps;
   });
+  await call('endLesson', undefined).catch(report);
+  sayName(name, kept);
 }
 
 /** Writes rows together; `on` gets all of them as they are so far. */

@@ -5,7 +5,7 @@ import type { Handlers } from '../../app/calls.ts';
 import { ArchiveError, unzip } from './archive.ts';
 import { adapted } from './learners.ts';
 import { model } from './model.ts';
-import { keptModel, put, shown } from './shelf.ts';
+import { keptModel, putNew, shown } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
 import type { Refusal } from './shelf-tasks.ts';
 
@@ -28,8 +28,7 @@ export const carrying: Pick<Handlers<Tasks>, 'export' | 'import'> = {
       const { adapter, warnings } = await readAdapter(model().base, folder).catch((error: unknown) => {
         throw error instanceof BaxError ? new Refused('unfit', error.message) : error;
       });
-      const name = freeName(given);
-      await put(name, adapter);
+      const name = await putNew(legal(given), adapter);
       return { shelf: shown(), name, warnings };
     } catch (error) {
       if (error instanceof Refused) return { refused: error.refusal };
@@ -101,12 +100,6 @@ function fromZip(zip: Uint8Array, archive: string): { name: string; contents: Ui
   }
 }
 
-/** One that nobody has yet, of the letters that names may have. */
-function freeName(given: string): string {
-  const name = given.replace(/[^\w-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 40) || 'adapter'; // prettier-ignore
-  const { adapters } = keptModel();
-  for (let n = 1; ; n++) {
-    const next = n === 1 ? name : `${name}-${n}`;
-    if (!adapters.has(next)) return next;
-  }
-}
+/** Of the letters that names may have. */
+const legal = (given: string): string =>
+  given.replace(/[^\w-]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 40) || 'adapter'; // prettier-ignore

@@ -35,8 +35,7 @@ export const firstSteps: Pick<Handlers<Tasks>, 'firstSteps'> = {
     const id = JSON.stringify(choice);
     if (walk?.id !== id || walk.text !== chosenText()) walk = await begun(id, choice, walk);
     while (walk.steps.length <= steps) walk.steps.push(await step(walk));
-    const [branch] = [...walk.lora.adapter().branches.values()];
-    return { scale: branch.scale, steps: walk.steps.slice(0, steps + 1) };
+    return walk.steps.slice(0, steps + 1);
   },
 };
 

@@ -3,16 +3,16 @@ import { generate } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
 import { modelOf } from './learners.ts';
 import { mergedModel } from './merged.ts';
-import { model } from './model.ts';
+import { model, promptIds } from './model.ts';
 import { blended } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
 
 export const writing: Pick<Handlers<Tasks>, 'generate'> = {
   async generate({ voice, prompt, tokens, temperature, seed }, tell, signal) {
     const { tokenizer, base } = model();
-    const ids = tokenizer.encode(prompt);
+    const ids = promptIds(prompt);
     const decoder = tokenizer.streamDecoder({ skipSpecialTokens: true });
-    const maxNewTokens = Math.max(1, Math.min(tokens, base.config.n_positions - ids.length));
+    const maxNewTokens = Math.min(tokens, base.config.n_positions - ids.length);
     const speaker =
       typeof voice === 'object'
         ? blended(voice.weights)

@@ -5,7 +5,7 @@ import {
 } from 'bax'; // prettier-ignore
 import type { Handlers } from '../../app/calls.ts';
 import type { LearnedTasks, Named, Similarity } from './learned-tasks.ts';
-import { course, lesson, windowsOf } from './learners.ts';
+import { course, goesWithRun, lesson, windowsOf } from './learners.ts';
 import { model } from './model.ts';
 import type { Begin, Numbers } from './tasks.ts';
 
@@ -19,6 +19,10 @@ interface Other extends Named {
   readonly steps: number;
 }
 let trainedOther: Other | undefined;
+goesWithRun(() => {
+  trainedOther?.lora.detach();
+  trainedOther = undefined;
+});
 /** The other adapter, if LoRA stands where it stood then. */
 function other(): Other | undefined {
   const { begin, rates } = course();

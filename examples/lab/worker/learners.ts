@@ -8,6 +8,7 @@ import { keepRun, keptRun } from './keeping.ts';
 import { chosenText, model } from './model.ts';
 import type { Begin, Begun, Evaluation, Learner, Step, Tasks, Voice } from './tasks.ts';
 import type { NotKept } from './shelf-tasks.ts';
+import { settled } from './took.ts';
 import { inTurns } from './turns.ts';
 
 /** The name of the adapter that learns. */
@@ -49,6 +50,7 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'res
   },
 
   async resume() {
+    forget(); // the text is another one
     const found = await keptRun().catch(() => undefined); // where nothing can be kept, nothing is
     if (!found || found.run.text !== chosenText().crc) return undefined;
     const { steps, evaluations } = found.run;
@@ -105,6 +107,7 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'res
         signal: stop.signal,
         async onStep({ loss }) {
           losses[name] = loss;
+          await settled(optimizer.params[0]); // the update is of its own time, not of the next one's
           took[name] = (performance.now() - began) / 1000;
           if (name === names.at(-1)) await allMade();
           await turn.next();
@@ -125,7 +128,7 @@ export const learning: Pick<Handlers<Tasks>, 'begin' | 'learn' | 'rerank' | 'res
     lora.swap(LEARNING, next).dispose('when its rank was changed');
     trained.lora.optimizer.dispose();
     trained.lora.optimizer = adamW(lora.parameters(), { weightDecay: 0 });
-    current().begin = { ...begin, r };
+    current().begin = { ...begin, r, alpha: r }; // B A of another rank has s = 1
     return counts();
   },
 };
@@ -207,9 +210,15 @@ function wholly(base: Gpt2): Trained {
   return { model: copy, optimizer: adamW(copy.namedParameters(), { weightDecay: 0 }) };
 }
 
+/** Frees what was made of the run. */
+const followers: (() => void)[] = [];
+/** Calls `free` when the run is forgotten. */
+export const goesWithRun = (free: () => void): void => void followers.push(free);
+
 /** Frees what learned before. */
 function forget(): void {
   if (!learners) return;
+  for (const free of followers) free();
   const { lora, trained } = learners;
   lora.detach();
   trained.full?.model.dispose();

@@ -12,13 +12,17 @@ import {
 } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
 import { Hollow } from './hollow.ts';
-import { adapted } from './learners.ts';
-import { model } from './model.ts';
+import { adapted, goesWithRun } from './learners.ts';
+import { model, promptIds } from './model.ts';
 import { watched } from './ran.ts';
 import type { Dispatched, Ran, Tasks } from './tasks.ts';
 
 /** Of the adapter as it was. */
 let merged: Merged<Gpt2> | undefined;
+goesWithRun(() => {
+  merged?.dispose();
+  merged = undefined;
+});
 export function mergedModel(): Gpt2 {
   if (!merged) throw new BaxError('nothing is merged yet');
   return merged.model;
@@ -27,20 +31,18 @@ export function mergedModel(): Gpt2 {
 export const merging: Pick<Handlers<Tasks>, 'merge'> = {
   async merge({ prompt }) {
     const { base, tokenizer } = model();
+    const words = promptIds(prompt);
     const lora = adapted();
     const next = await lora.merge();
     merged?.dispose();
     merged = next;
-    const words = tokenizer.encode(prompt).slice(-base.config.n_positions);
-    if (words.length === 0) throw new BaxError('the prompt is empty');
-    const ids = tensor([[...words]], { dtype: 'i32' });
+    const ids = tensor([words], { dtype: 'i32' });
     try {
       const [b, u, m] = [await seen(base, ids), await seen(lora.model, ids), await seen(merged.model, ids)];
       const hollow = await Hollow.open();
       const given = (one: Gpt2): readonly Dispatched[] => givenFor(one, ids, hollow);
       const { difference, bound } = await compareMerged(lora.model, merged.model, ids, lora.layers.size);
       return {
-        base: b.logits,
         unmerged: u.logits,
         merged: m.logits,
         vocabulary: Array.from(u.logits, (_, id) => tokenizer.decode([id])),

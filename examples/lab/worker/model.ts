@@ -36,6 +36,14 @@ export function chosenText(): Text {
   return text;
 }
 
+/** The last tokens of a prompt that the context has room for, and for one more after them. */
+export function promptIds(prompt: string): number[] {
+  const { base, tokenizer } = model();
+  const ids = [...tokenizer.encode(prompt)].slice(1 - base.config.n_positions);
+  if (ids.length === 0) throw new BaxError('the prompt is empty; write a word or two');
+  return ids;
+}
+
 /** The text, or why nothing can be learned from it. */
 export async function textOf(choice: TextChoice): Promise<Text | { readonly refused: TextRefusal }> {
   const { home, tokenizer } = model();
@@ -63,7 +71,6 @@ export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
       why,
       parameters: base.parameterCount,
       bytes: base.parameterBytes,
-      context: base.config.n_positions,
       places: targetsOf(base).map(({ path, slice, layer }) => ({
         path,
         in: layer.inFeatures,

@@ -35,12 +35,15 @@ export interface Same {
   readonly bound: number;
 }
 export interface Made {
+  /** The one that was wished for, if it was free. */
+  readonly name: string;
   readonly shelf: Shelf;
   readonly same?: Same;
   /** Of each matrix, what a smaller rank lost, as a share of its ΔW. */
   readonly lost?: readonly { readonly path: string; readonly relative: number }[];
 }
 export interface Lesson extends AdapterChoice {
+  /** It is kept under this one, if it is free. */
   readonly name: string;
   readonly text: TextChoice;
   readonly batch: number;
@@ -76,12 +79,14 @@ export interface ShelfTasks {
   shelf: { give: undefined; told: never; result: Shelf };
   make: { give: { name: string; of: Recipe; prompt: string }; told: never; result: Made };
   remove: { give: string; told: never; result: Shelf };
-  /** Teaches an adapter of its own and keeps it; goes on with the one that was stopped if it is the same lesson. */
+  /** Teaches an adapter of its own and keeps it; goes on with the one that paused if it is the same lesson. */
   teach: {
     give: Lesson;
     told: { readonly step: number; readonly loss: number };
-    result: { readonly steps: number; readonly shelf: Shelf };
+    result: { readonly steps: number; readonly name: string; readonly shelf: Shelf };
   };
+  /** The lesson does not go on: a later one begins anew, even if it is the same. */
+  endLesson: { give: undefined; told: never; result: undefined };
   next: {
     give: { weights: Weights; prompt: string };
     told: never;

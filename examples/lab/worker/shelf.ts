@@ -4,18 +4,23 @@ import {
   saveAdapter, sumAdapters, tensor, type Adapter, type Gpt2,
 } from 'bax'; // prettier-ignore
 import type { Handlers } from '../../app/calls.ts';
+import { freeName } from './free-name.ts';
 import { ADAPTERS, messageOf, store } from './keeping.ts';
 import { adapted } from './learners.ts';
-import { model } from './model.ts';
+import { model, promptIds } from './model.ts';
 import type { Tasks } from './tasks.ts';
 import type { Made, NotKept, Recipe, Same, Shelf, Weights } from './shelf-tasks.ts';
 
 let kept: LoraModel<Gpt2> | undefined;
 const broken = new Map<string, string>();
 let notKept: NotKept | undefined;
+/** What two models are compared on where the prompt is empty: any words will do. */
+const NO_PROMPT = 'The';
 
 /** The base with every kept adapter, none of them active until someone wants it. */
 export const keptModel = (): LoraModel<Gpt2> => (kept ??= new LoraModel(model().base));
+/** Whether an adapter has this name, one that cannot be read, too: its folder is there. */
+const isTaken = (name: string): boolean => keptModel().adapters.has(name) || broken.has(name);
 /** W + Σ w ΔW. */
 export function blended(weights: Weights): Gpt2 {
   const lora = keptModel();
@@ -25,18 +30,13 @@ export function blended(weights: Weights): Gpt2 {
 
 export const shelving: Pick<Handlers<Tasks>, 'shelf' | 'make' | 'remove'> = {
   async shelf() {
-    const names = await opfsFolders(ADAPTERS).catch((error: unknown) => {
-      notKept = { notKept: 'refused', reason: messageOf(error) };
-      return [];
-    });
-    for (const name of names) if (!keptModel().adapters.has(name)) await take(name);
+    await look();
     return shown();
   },
 
   async make({ name, of, prompt }) {
     const { adapter, ...proof } = await made(of, prompt);
-    await put(name, adapter);
-    return { shelf: shown(), ...proof };
+    return { name: await putNew(name, adapter), shelf: shown(), ...proof };
   },
 
   async remove(name) {
@@ -45,6 +45,23 @@ export const shelving: Pick<Handlers<Tasks>, 'shelf' | 'make' | 'remove'> = {
     return shown();
   },
 };
+
+/** Takes all that this browser has kept and that is not here yet. */
+async function look(): Promise<void> {
+  const names = await opfsFolders(ADAPTERS).catch((error: unknown) => {
+    notKept = { notKept: 'refused', reason: messageOf(error) };
+    return [];
+  });
+  for (const name of names) if (!keptModel().adapters.has(name)) await take(name);
+}
+
+/** Keeps a new adapter under this name, or under one like it if another tab has taken that. Resolves to its name. */
+export async function putNew(wish: string, adapter: Adapter): Promise<string> {
+  await look();
+  const name = freeName(wish, isTaken);
+  await put(name, adapter);
+  return name;
+}
 
 /** Keeps an adapter, in the place of the one of that name if there is one. It is the shelf's from then on. */
 export async function put(name: string, adapter: Adapter): Promise<void> {
@@ -56,6 +73,7 @@ export async function put(name: string, adapter: Adapter): Promise<void> {
     adapter.dispose();
     throw error;
   }
+  broken.delete(name);
   notKept = await store(`${ADAPTERS}/${name}`, async (folder) =>
     saveAdapter(lora, folder, { adapter: name }),
   );
@@ -85,7 +103,10 @@ async function take(name: string): Promise<void> {
 }
 
 /** A new adapter, and how far it is what it claims to be. */
-async function made(of: Recipe, prompt: string): Promise<Omit<Made, 'shelf'> & { adapter: Adapter }> {
+async function made(
+  of: Recipe,
+  prompt: string,
+): Promise<Omit<Made, 'shelf' | 'name'> & { adapter: Adapter }> {
   const lora = keptModel();
   if ('learned' in of) return { adapter: adapted().adapter().copy() };
   if ('smaller' in of) {
@@ -95,26 +116,41 @@ async function made(of: Recipe, prompt: string): Promise<Omit<Made, 'shelf'> & {
   if ('negative' in of) {
     const old = lora.adapter(of.negative);
     const adapter = negateAdapter(old);
-    const beside = new LoraModel(model().base);
-    beside.add('one', old);
-    beside.add('other', adapter);
-    beside.activate(['one', 'other']);
-    return { adapter, same: await compared(beside, model().base, prompt) };
+    return proven(adapter, async () => {
+      const beside = new LoraModel(model().base);
+      beside.add('one', old);
+      beside.add('other', adapter);
+      beside.activate(['one', 'other']);
+      return compared(beside, model().base, prompt);
+    });
   }
   const terms = Object.entries(of.sum).filter(([, weight]) => weight !== 0);
   if (terms.length === 0) throw new BaxError('every weight is 0: there is nothing to add up');
   const adapter = sumAdapters(terms.map(([name, weight]) => ({ adapter: lora.adapter(name), weight })));
-  const alone = new LoraModel(model().base);
-  alone.add('sum', adapter);
-  alone.activate('sum');
-  blended(of.sum);
-  return { adapter, same: await compared(lora, alone.model, prompt) };
+  return proven(adapter, async () => {
+    const alone = new LoraModel(model().base);
+    alone.add('sum', adapter);
+    alone.activate('sum');
+    blended(of.sum);
+    return compared(lora, alone.model, prompt);
+  });
+}
+
+/** It is freed where it cannot be compared. */
+async function proven(
+  adapter: Adapter,
+  compare: () => Promise<Same>,
+): Promise<{ adapter: Adapter; same: Same }> {
+  try {
+    return { adapter, same: await compare() };
+  } catch (error) {
+    adapter.dispose();
+    throw error;
+  }
 }
 
 async function compared(lora: LoraModel<Gpt2>, other: Gpt2, prompt: string): Promise<Same> {
-  const { base, tokenizer } = model();
-  const words = tokenizer.encode(prompt).slice(-base.config.n_positions);
-  const ids = tensor([[...words]], { dtype: 'i32' });
+  const ids = tensor([promptIds(prompt || NO_PROMPT)], { dtype: 'i32' });
   try {
     const { difference, bound } = await compareMerged(lora.model, other, ids, lora.layers.size);
     return { difference, bound };

@@ -36,7 +36,6 @@ export interface Opened {
   readonly why: string;
   readonly parameters: number;
   readonly bytes: number;
-  readonly context: number;
   readonly places: readonly Place[];
 }
 export interface TextRead {
@@ -135,7 +134,6 @@ export interface MergedProof {
   /** Logits of the prompt's last token. */
   readonly unmerged: Float32Array;
   readonly merged: Float32Array;
-  readonly base: Float32Array;
   /** The tokens, as text. */
   readonly vocabulary: readonly string[];
   /** Of all of the prompt's logits. */
@@ -169,7 +167,7 @@ export interface Tasks extends HoodTasks, LearnedTasks, ShelfTasks {
   firstSteps: {
     give: FirstSteps;
     told: never;
-    result: { readonly scale: number; readonly steps: readonly FirstStep[] };
+    result: readonly FirstStep[];
   };
   /** Puts new learners at their start. */
   begin: { give: Begin; told: never; result: Begun };
@@ -179,7 +177,7 @@ export interface Tasks extends HoodTasks, LearnedTasks, ShelfTasks {
     told: Step | Evaluation | NotKept;
     result: { readonly steps: number };
   };
-  /** Puts the learners where a kept run of the text stood. */
+  /** The text is another one: puts the learners where a kept run of it stood, or nowhere. */
   resume: { give: undefined; told: never; result: Resumed | undefined };
   /** Another rank for what LoRA has learned: its nearest of a smaller one, or the same with more to learn in. */
   rerank: { give: { r: number }; told: never; result: Begun };

@@ -13,7 +13,7 @@ import {
 } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
 import { model, textOf, type Text } from './model.ts';
-import { put, shown } from './shelf.ts';
+import { put, putNew, shown } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
 import type { Lesson } from './shelf-tasks.ts';
 
@@ -27,11 +27,13 @@ interface Pupil {
   readonly text: Text;
   readonly lora: LoraModel<Gpt2>;
   readonly optimizer: Optimizer;
+  /** Under which it is kept, as soon as it is. */
+  name?: string;
 }
-/** Who has not learned the whole of a lesson yet. */
+/** Who has not learned the whole of a lesson yet, and may go on. */
 let pupil: Pupil | undefined;
 
-export const teaching: Pick<Handlers<Tasks>, 'teach'> = {
+export const teaching: Pick<Handlers<Tasks>, 'teach' | 'endLesson'> = {
   async teach({ steps, ...lesson }, tell, signal) {
     const id = JSON.stringify(lesson);
     if (pupil?.id !== id) {
@@ -39,8 +41,13 @@ export const teaching: Pick<Handlers<Tasks>, 'teach'> = {
       dismiss();
       pupil = next;
     }
-    const { lora, optimizer, text } = pupil;
-    const keep = async (): Promise<void> => put(lesson.name, lora.adapter(NAME).copy());
+    const current = pupil;
+    const { lora, optimizer, text } = current;
+    const keep = async (): Promise<void> => {
+      const adapter = lora.adapter(NAME).copy();
+      if (current.name === undefined) current.name = await putNew(lesson.name, adapter);
+      else await put(current.name, adapter);
+    };
     const { batch, context, seed, lr } = lesson;
     const startStep = optimizer.stepCount;
     await train({
@@ -61,7 +68,12 @@ export const teaching: Pick<Handlers<Tasks>, 'teach'> = {
     const { stepCount } = optimizer;
     if (stepCount > startStep) await keep();
     if (stepCount >= steps) dismiss();
-    return { steps: stepCount, shelf: shown() };
+    return { steps: stepCount, name: current.name ?? lesson.name, shelf: shown() };
+  },
+
+  async endLesson() {
+    dismiss();
+    return undefined;
   },
 };
 

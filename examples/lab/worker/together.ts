@@ -1,7 +1,7 @@
 /** Several adapters in one batch, each on its own row; and what a blend of them expects next. */
-import { BaxError, noGrad, sampleToken, scope, softmax, tensor, type Gpt2, type Tensor } from 'bax';
+import { noGrad, sampleToken, scope, softmax, tensor, type Gpt2, type Tensor } from 'bax';
 import type { Handlers } from '../../app/calls.ts';
-import { model } from './model.ts';
+import { model, promptIds } from './model.ts';
 import { blended, keptModel } from './shelf.ts';
 import type { Tasks } from './tasks.ts';
 import type { Next, Together } from './shelf-tasks.ts';
@@ -12,7 +12,7 @@ let vocabulary: readonly string[] | undefined;
 export const writingTogether: Pick<Handlers<Tasks>, 'next' | 'together'> = {
   async next({ weights, prompt }) {
     const { base, tokenizer } = model();
-    const ids = encoded(prompt);
+    const ids = promptIds(prompt);
     vocabulary ??= Array.from({ length: base.config.vocab_size }, (_, id) => tokenizer.decode([id]));
     return { vocabulary, base: await nextOf(base, ids), blend: await nextOf(blended(weights), ids) };
   },
@@ -22,7 +22,7 @@ export const writingTogether: Pick<Handlers<Tasks>, 'next' | 'together'> = {
     const { n_positions, vocab_size, eos_token_id } = base.config;
     const lora = keptModel();
     lora.activate([]);
-    const seen = rows.map(() => [...encoded(prompt)]);
+    const seen = rows.map(() => promptIds(prompt));
     const capacity = Math.min(n_positions, seen[0].length + tokens);
     const decoders = rows.map(() => tokenizer.streamDecoder({ skipSpecialTokens: true }));
     const ended = rows.map(() => false);
@@ -71,13 +71,6 @@ async function compared(rows: Rows, seen: readonly number[][]): Promise<Together
 async function nextOf(of: Gpt2, ids: readonly number[]): Promise<Next> {
   const last = (): Tensor => of.lastLogits(tensor([[...ids]], { dtype: 'i32' })); // [1, vocabulary]
   return { logits: await valuesOf(last), probabilities: await valuesOf(() => softmax(last())) };
-}
-
-function encoded(prompt: string): number[] {
-  const { base, tokenizer } = model();
-  const ids = [...tokenizer.encode(prompt)].slice(1 - base.config.n_positions);
-  if (ids.length === 0) throw new BaxError('the prompt is empty; write a word or two');
-  return ids;
 }
 
 async function valuesOf(f: () => Tensor): Promise<Float32Array> {

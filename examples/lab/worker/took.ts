@@ -5,12 +5,16 @@ import { watched } from './ran.ts';
 /** Milliseconds that are timed at once, at least; how often at most, and how many times over. */
 const [LEAST, MOST, ROUNDS] = [4, 64, 5];
 
+/** Waits until what the device was given is done, as far as a number of `t` can be read. */
+export async function settled({ view, backend }: Tensor): Promise<void> {
+  await backend.read(view.buffer, view.offset, 1);
+}
+
 /** Milliseconds until `f` is done on the device, as far as a number of its last result can be read; and what it gave. */
 export async function timed(f: () => readonly Tensor[]): Promise<{ time: number; made: readonly Tensor[] }> {
   const began = performance.now();
   const made = f();
-  const { view, backend } = made.at(-1)!;
-  await backend.read(view.buffer, view.offset, 1);
+  await settled(made.at(-1)!);
   return { time: performance.now() - began, made };
 }
 

@@ -1,5 +1,5 @@
 /** Many adapters: what they do one by one, blended, and in one batch, is what the cpu computes of the files they export. */
-import { type Adapter, LoraModel } from 'bax';
+import { type Adapter, LoraModel, noGrad, tensor } from 'bax';
 import type { Locator, Page } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { inNode } from './in-node.ts';
@@ -154,4 +154,55 @@ it('rows of one batch are written as each alone', TIME, async () => {
   expect(small / base).toBeCloseTo((4 * ranks) / 8_790_528, 2);
   expect((await widths(many)).every((width) => Math.abs(width - base) < 1)).toBe(true);
   expect((await tableOf(page, 'Bytes, to scale')).slice(1).map((row) => Number(row[1]))).toEqual([8_790_528, 4 * ranks, 4 * ranks]); // prettier-ignore
+});
+
+it('without a prompt others can be made of it, too', TIME, async () => {
+  const page = await opened();
+  await teach(page, 'moby-dick', 2);
+  await page.getByRole('region', { name: 'Ask the model' }).getByLabel('Prompt').fill('');
+  await lab.button('Negated copy of moby-dick').click();
+  await lab.said('Making an adapter: done.');
+  await page.getByText(/“moby-dick-neg”, beside the one that it negates, gives the base back/).waitFor();
+  await lab.button('moby-dick alone').click();
+  await page.getByLabel('Make one adapter of it, as').fill('sum');
+  await lab.button('Add up').click();
+  await page.getByText(/“sum” does alone what the blend does/).waitFor();
+});
+
+it('a lesson that was stopped does not go on in a later one', TIME, async () => {
+  const page = await opened();
+  await page.getByRole('region', { name: 'Many adapters' }).getByLabel('Steps').fill('2000');
+  await lab.button('Train an adapter').click();
+  await page.getByText(/^Step \d+ of 2,000/).waitFor();
+  await lab.button('Stop').click();
+  await lab.said('Training an adapter: stopped.');
+  await lab.button('moby-dick alone').click();
+  await lab.button('Delete moby-dick').click();
+  await lab.said('Deleting: done.');
+  await teach(page, 'moby-dick', 1);
+  expect(await weight(page, 'moby-dick').inputValue()).toBe('0'); // it is another one
+  const again = await (await inNode()).adapter(await exported(page, 'moby-dick'));
+  await lab.button('Delete moby-dick').click();
+  await lab.said('Deleting: done.');
+  await page.reload();
+  await teach(page, 'moby-dick', 1);
+  const fresh = await (await inNode()).adapter(await exported(page, 'moby-dick'));
+  for (const [path, { B }] of fresh.branches)
+    expect(await again.branches.get(path)!.B.data()).toEqual(await B.data());
+});
+
+it('of a prompt that is longer than the context its last tokens are read', TIME, async () => {
+  const page = await opened();
+  const prompt = 'x7 '.repeat(160).trim();
+  const node = await inNode();
+  const ids = [...node.tokenizer.encode(prompt)].slice(-127);
+  expect(ids).toHaveLength(127);
+  const logits = await noGrad(() => node.base.lastLogits(tensor([ids], { dtype: 'i32' }))).data();
+  const likeliest = logits.indexOf(Math.max(...logits));
+  const ask = page.getByRole('region', { name: 'Ask the model' });
+  await ask.getByLabel('Prompt').fill(prompt);
+  await ask.getByRole('button', { name: 'Write' }).click();
+  await lab.said('Writing: done.');
+  const written = ask.getByLabel('What the model wrote');
+  await expect.poll(async () => written.textContent()).toBe(prompt + node.tokenizer.decode([likeliest]));
 });

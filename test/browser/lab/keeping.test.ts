@@ -128,6 +128,12 @@ it('where the browser keeps nothing, it says so and goes on', TIME, async () => 
   await notice.waitFor();
   await train(page, 21);
   await lab.said('Training: done.');
+  const form = page.locator('form').filter({ hasText: 'The adapter of the Training view' });
+  for (const bad of ['', '../mine']) {
+    await page.getByLabel('Keep it as').first().fill(bad);
+    for (const name of ['Keep', 'Export'])
+      expect(await form.getByRole('button', { name }).isDisabled()).toBe(true);
+  }
   await page.getByLabel('Keep it as').first().fill('mine');
   await lab.button('Keep').first().click();
   await lab.said('Making an adapter: done.');
@@ -156,15 +162,36 @@ it('where there is no more room, it says so, and what was kept before is whole',
   await made(page, 2);
 });
 
-it('a kept adapter that cannot be read is shown, and can be deleted', TIME, async () => {
+it('that an adapter could not be kept is said until one can', TIME, async () => {
   const page = await opened(WASM.replace('training', 'adapters'));
-  await page.evaluate(async () => {
+  const protocol = await page.context().newCDPSession(page);
+  const { origin } = new URL(lab.url);
+  await protocol.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1000 });
+  await page.getByRole('region', { name: 'Many adapters' }).getByLabel('Steps').fill('2');
+  await lab.button('Train an adapter').click();
+  const notice = page.getByText(/cannot be kept in this browser/);
+  await notice.waitFor();
+  await lab.said('Training an adapter: done.');
+  await protocol.send('Storage.overrideQuotaForOrigin', { origin });
+  await lab.button('Negated copy of moby-dick').click();
+  await lab.said('Making an adapter: done.');
+  await expect.poll(async () => notice.count()).toBe(0);
+});
+
+/** What cannot be read, where an adapter of this name would be kept. */
+async function breakOne(page: Page, kept: string): Promise<void> {
+  await page.evaluate(async (last) => {
     let folder = await navigator.storage.getDirectory();
-    for (const name of ['bax-lab', 'adapters', 'bad']) folder = await folder.getDirectoryHandle(name, { create: true }); // prettier-ignore
+    for (const name of ['bax-lab', 'adapters', last]) folder = await folder.getDirectoryHandle(name, { create: true }); // prettier-ignore
     const file = await (await folder.getFileHandle('adapter_config.json', { create: true })).createWritable();
     await file.write('{');
     await file.close();
-  });
+  }, kept);
+}
+
+it('a kept adapter that cannot be read is shown, and can be deleted', TIME, async () => {
+  const page = await opened(WASM.replace('training', 'adapters'));
+  await breakOne(page, 'bad');
   await page.reload();
   await page.getByText('bad is kept, but cannot be read: ').waitFor();
   await lab.button('Delete bad').click();
@@ -172,6 +199,27 @@ it('a kept adapter that cannot be read is shown, and can be deleted', TIME, asyn
   await page.reload();
   await page.getByText('None yet: train one').waitFor();
   expect(await page.getByText('bad is kept').count()).toBe(0);
+});
+
+it('the name of one that cannot be read is taken', TIME, async () => {
+  const page = await opened(WASM.replace('training', 'adapters'));
+  await breakOne(page, 'moby-dick');
+  await page.reload();
+  await page.getByText('moby-dick is kept, but cannot be read: ').waitFor();
+  const name = page.locator('#teach-name');
+  expect(await name.inputValue()).toBe('moby-dick-2');
+  await name.fill('moby-dick');
+  await page.getByText('There is an adapter of that name already').waitFor();
+  expect(await lab.button('Train an adapter').isDisabled()).toBe(true);
+  await name.fill('moby-dick-2');
+  await page.getByRole('region', { name: 'Many adapters' }).getByLabel('Steps').fill('2');
+  await lab.button('Train an adapter').click();
+  await lab.said('Training an adapter: done.');
+  await lab.button('Delete moby-dick').click();
+  await lab.said('Deleting: done.');
+  await page.reload();
+  await page.getByRole('listitem', { name: 'moby-dick-2' }).waitFor();
+  expect(await page.getByText('moby-dick is kept').count()).toBe(0);
 });
 
 it('two tabs do not keep over one another', TIME, async () => {
@@ -187,6 +235,29 @@ it('two tabs do not keep over one another', TIME, async () => {
   await other.close();
   await page.reload();
   await made(page, 2);
+});
+
+it('two tabs do not keep adapters over one another', TIME, async () => {
+  const address = WASM.replace('training', 'adapters');
+  const page = await opened(address);
+  const other = await page.context().newPage();
+  await other.goto(lab.url + address.replace('r=2', 'r=3'));
+  await other.locator('#text-read').filter({ hasText: /\d/ }).waitFor();
+  for (const tab of [page, other]) {
+    expect(await tab.locator('#teach-name').inputValue()).toBe('moby-dick');
+    await tab.getByRole('region', { name: 'Many adapters' }).getByLabel('Steps').fill('2');
+    await tab.getByRole('button', { name: 'Train an adapter' }).click();
+    await tab.getByRole('listitem', { name: 'moby-dick' }).first().waitFor();
+  }
+  await other.getByText('“moby-dick” meanwhile: this one is here as “moby-dick-2”.').waitFor();
+  await page.reload();
+  for (const tab of [page, other])
+    for (const [name, r] of [
+      ['moby-dick', 2],
+      ['moby-dick-2', 3],
+    ] as const)
+      await tab.getByRole('listitem', { name, exact: true }).getByText(`r = ${r},`).waitFor();
+  await other.close();
 });
 
 it('trains in a tab that draws nothing', TIME, async () => {

@@ -61,7 +61,7 @@ it('pauses, goes on where it was, and changes rank and rate without losing what 
   await page.getByLabel('Train all weights beside it').uncheck();
   await page.getByLabel('Steps', { exact: true }).fill('5000');
   await lab.button('Train').click();
-  await page.getByText(/^[3-9] steps made$/).waitFor({ timeout: 60_000 });
+  await page.getByText(/^([3-9]|\d\d+) steps made$/).waitFor({ timeout: 60_000 });
   await lab.button('Pause').click();
   await lab.said('Training: stopped.');
   const made = (await losses()).length;
@@ -81,6 +81,7 @@ it('pauses, goes on where it was, and changes rank and rate without losing what 
     await page.getByLabel('Rank r').fill(String(rank));
     await lab.button(`Go on with rank ${rank}`).click();
     await lab.said('Changing the rank: done.');
+    await page.getByText(`This run has r = ${rank}, α = ${rank}, in q`).waitFor(); // α/r is 1 from then on
     expect((await cells('LoRA'))[0]).toBe(trained); // r · Σ (in + out)
     expect(await losses()).toEqual(before);
     const now = await perplexity();
@@ -120,3 +121,14 @@ it('a run is what it was begun with, whatever the fields say meanwhile, and does
   await page.getByText('Nothing is learned yet.').first().waitFor();
   expect(lab.asked).toEqual([expect.stringContaining('This ends the run (steps made: 1).')]);
 }); // prettier-ignore
+
+it('of another text nothing has begun, wherever one looks', { timeout: 120_000 }, async () => {
+  const page = await lab.open('?device=wasm#/training?r=2&batch=2&context=16');
+  await train(3);
+  await page.getByLabel('Rank r').fill('5');
+  await page.getByRole('combobox', { name: 'Text to learn' }).first().selectOption('recent-presidents');
+  await page.getByText('Nothing is learned yet.').first().waitFor();
+  await page.getByRole('link', { name: 'Under the hood' }).click();
+  await page.getByText(/^The calls of step 1 of LoRA’s training/).waitFor();
+  await page.getByText('[5, 192]').first().waitFor();
+});

@@ -37,7 +37,7 @@ export function FirstSteps(): JSX.Element {
 
   const go = async (to: number): Promise<void> => {
     const result = await act(words().stepping, async () => call('firstSteps', { ...choice, steps: to }));
-    if (result) walk.value = { id, step: to, seen: result.steps };
+    if (result) walk.value = { id, step: to, seen: result };
   };
   useEffect(() => {
     if (!text.value || walk.value.id === id) return;

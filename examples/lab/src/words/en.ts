@@ -237,6 +237,8 @@ const shelf = {
   name: 'Name',
   badName: 'Use letters A to Z, digits, _ and -.',
   nameTaken: 'There is an adapter of that name already: choose another one.',
+  otherName: (wish: string, name: string) =>
+    `Another tab of this page has kept an adapter called “${wish}” meanwhile: this one is here as “${name}”.`,
   teach: 'Train an adapter',
   teaching: 'Training an adapter',
   teachHelp: (r: string, alpha: string, targets: string, lr: string) =>
@@ -251,7 +253,7 @@ const shelf = {
   export: 'Export',
   exportOf: (name: string) => `Export ${name} as a PEFT directory in a .zip`,
   exportHelp:
-    'Exported, q, k and v are one adapter of rank 3r with zeros in it, since PEFT has one for the fused matrix of the three.',
+    'Exported, those of q, k and v are one adapter, whose rank is the sum of theirs, with zeros in it: the three are one fused matrix, for which PEFT has one adapter.',
   exporting: 'Exporting',
   import: 'Import an adapter: a .zip, or its two files',
   importing: 'Importing',

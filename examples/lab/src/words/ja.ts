@@ -188,6 +188,8 @@ const shelf: Words['shelf'] = {
   name: '名前',
   badName: '半角の英数字と _ と - を使ってください。',
   nameTaken: 'その名前のアダプタはもうあります。別の名前にしてください。',
+  otherName: (wish, name) =>
+    `「${wish}」という名前のアダプタは、その間に別のタブで保存されていました。このアダプタは「${name}」として保存されています。`,
   teach: 'アダプタを学習させる',
   teaching: 'アダプタの学習',
   teachHelp: (r, alpha, targets, lr) =>
@@ -202,7 +204,7 @@ const shelf: Words['shelf'] = {
   export: '書き出す',
   exportOf: (name) => `${name} を PEFT のフォルダとして .zip に書き出す`,
   exportHelp:
-    '書き出すと、q、k、v は 0 を含むランク 3r の 1 つのアダプタになります。PEFT では 3 つを合わせた行列にアダプタが 1 つだけだからです。',
+    '書き出すと、q、k、v のアダプタは 0 を含む 1 つのアダプタになり、ランクはその和になります。3 つは合わせて 1 つの行列で、PEFT ではそこにアダプタが 1 つだけだからです。',
   exporting: '書き出し',
   import: 'アダプタを読み込む（.zip、または 2 つのファイル）',
   importing: '読み込み',

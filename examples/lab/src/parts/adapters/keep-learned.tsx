@@ -13,6 +13,7 @@ export function KeepLearned({ id }: { readonly id: string }): JSX.Element | null
   if (steps.value.length === 0) return null;
   const say = words().shelf;
   const name = typed ?? freeName(settings.value.text);
+  const isOff = isBusy.value || nameTrouble(name) !== '';
   const keep = async (): Promise<void> => {
     if (await make(name, { learned: true })) setTyped(undefined);
   };
@@ -26,8 +27,8 @@ export function KeepLearned({ id }: { readonly id: string }): JSX.Element | null
     >
       <p>{say.learned(number(steps.value.at(-1)!.step + 1))}</p>
       <NameField id={`keep-${id}`} label={say.keepAs} name={name} disabled={isBusy.value} onName={setTyped} />
-      <button disabled={isBusy.value || nameTrouble(name) !== ''}>{say.keep}</button>
-      <button type="button" disabled={isBusy.value} onClick={() => void exportZip(name, true)}>
+      <button disabled={isOff}>{say.keep}</button>
+      <button type="button" disabled={isOff} onClick={() => void exportZip(name, true)}>
         {say.export}
       </button>
       <p class="quiet">{say.exportHelp}</p>

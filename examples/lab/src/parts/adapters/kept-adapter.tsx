@@ -13,7 +13,7 @@ export function KeptAdapter({
   onMade,
 }: {
   readonly kept: Kept;
-  readonly onMade: (name: string, of: Recipe, made: Made) => void;
+  readonly onMade: (of: Recipe, made: Made) => void;
 }): JSX.Element {
   const { name, r, matrices, numbers } = kept;
   const [rank, setRank] = useState(Math.max(1, Math.floor(r / 2)));
@@ -21,9 +21,8 @@ export function KeptAdapter({
   const say = words().shelf;
   const busy = isBusy.value;
   const derive = async (wish: string, of: Recipe): Promise<void> => {
-    const next = freeName(wish.slice(0, 56));
-    const made = await make(next, of);
-    if (made) onMade(next, of, made);
+    const made = await make(freeName(wish.slice(0, 56)), of);
+    if (made) onMade(of, made);
   };
   return (
     <li class="kept" aria-label={name}>

@@ -18,7 +18,7 @@ const blendText = (): string =>
   }, 'W');
 
 // What stays while another view is open.
-const last = signal<{ name: string; of: Recipe; made: Made } | undefined>(undefined);
+const last = signal<{ of: Recipe; made: Made } | undefined>(undefined);
 const typed = signal<string | undefined>(undefined);
 
 export function KeptAdapters(): JSX.Element {
@@ -26,12 +26,12 @@ export function KeptAdapters(): JSX.Element {
   const { adapters, broken } = shelf.value;
   const name = typed.value ?? freeName('blend');
   const isBlend = Object.keys(blend.value).length > 0;
-  const onMade = (next: string, of: Recipe, made: Made): void => void (last.value = { name: next, of, made });
+  const onMade = (of: Recipe, made: Made): void => void (last.value = { of, made });
   const sum = async (): Promise<void> => {
     const of = { sum: blend.value };
     const made = await make(name, of);
     if (!made) return;
-    onMade(name, of, made);
+    onMade(of, made);
     typed.value = undefined;
   };
   return (
@@ -89,9 +89,9 @@ export function KeptAdapters(): JSX.Element {
 }
 
 /** That what was made is what it should be. */
-function Proof({ name, of, made }: { name: string; of: Recipe; made: Made }): JSX.Element {
+function Proof({ of, made }: { of: Recipe; made: Made }): JSX.Element {
   const say = words().shelf;
-  const { same, lost = [] } = made;
+  const { name, same, lost = [] } = made;
   if (same) {
     const sentence = 'sum' in of ? say.sameSum : say.sameNegative;
     return <p class="verdict" role="note">{sentence(name, number(same.difference, 3), number(same.bound, 3))}</p>; // prettier-ignore
