@@ -33,7 +33,7 @@ it('counts GPT-3 as the paper’s formula does, at once when r is moved, and α 
   await page.getByRole('slider', { name: 'Rank r' }).focus();
   await page.keyboard.press('End');
   await trained(64);
-  expect(new URL(page.url()).hash).toBe('#/formula?r=64&alpha=128&targets=q%2Cv&counted=gpt3');
+  await page.waitForURL(/#\/formula\?r=64&alpha=128&targets=q%2Cv&counted=gpt3$/);
 });
 
 it('draws W, B and A to one scale, whatever their shapes', async () => {

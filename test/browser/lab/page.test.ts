@@ -275,6 +275,7 @@ it('a run is ended by another text only when that is wished', async () => {
 
 it('a text of one’s own: too short, no text, too large, in another script, and one that will do', { timeout: 120_000 }, async () => {
   const page = await lab.open('?device=wasm#/steps');
+  await lab.said('Taking a step: done.'); // by itself, and no button is pressed meanwhile
   const alert = page.locator('.trouble');
   await page.getByLabel('Text to learn').selectOption('own');
   await page.getByLabel('Paste a text here').fill('Too short.');
@@ -292,6 +293,7 @@ it('a text of one’s own: too short, no text, too large, in another script, and
   await give('kokoro.txt', Buffer.from('私はその人を常に先生と呼んでいた。だからここでもただ先生と書くだけで本名は打ち明けない。'.repeat(12)));
   await lab.button('Use this text').click();
   await page.getByText('takes more than one token a character').waitFor();
+  await lab.said('Taking a step: done.');
   await page.getByText('Step 0', { exact: true }).waitFor();
 
   await page.getByLabel('Paste a text here').fill('It rained on the first day and we walked. '.repeat(60));
