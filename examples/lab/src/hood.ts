@@ -31,7 +31,7 @@ export const times = computed(() => now(measured.value));
 
 export async function takeApart(): Promise<void> {
   const { value } = subject;
-  const found = await act(words().hood.reading, async () => call('tape', choice.value));
+  const found = await act(words().hood.reading, async () => call('tape', choice.value), { byItself: true });
   if (!found) return;
   if (!seen.value || !found.calls[chosen.value]) {
     chosen.value = typical(found.calls);

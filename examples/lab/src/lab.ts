@@ -73,9 +73,11 @@ export interface Activity {
   readonly what: string;
   readonly stop: AbortController;
   readonly canStop: boolean;
+  /** A view began it, and nobody asked: buttons need not wait, since what they begin comes after it. */
+  readonly byItself: boolean;
 }
 export const activity = signal<Activity | undefined>(undefined);
-export const isBusy = computed(() => activity.value !== undefined);
+export const isBusy = computed(() => activity.value?.byItself === false);
 /** Of what is done, 0 to 1. */
 export const progress = signal<number | undefined>(undefined);
 export const status = signal('');
@@ -98,10 +100,15 @@ export function report(error: unknown): void {
  * Runs one task with everything else at rest; says how it ends. What goes wrong is shown, and gives undefined. A task that
  * takes the signal can be stopped.
  */
-export async function act<T>(what: string, f: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
-  if (activity.value) return undefined;
+export async function act<T>(
+  what: string,
+  f: (signal: AbortSignal) => Promise<T>,
+  { byItself = false } = {},
+): Promise<T | undefined> {
+  while (activity.peek()?.byItself) await idle();
+  if (activity.peek()) return undefined;
   const stop = new AbortController();
-  activity.value = { what, stop, canStop: f.length > 0 };
+  activity.value = { what, stop, canStop: f.length > 0, byItself };
   trouble.value = '';
   status.value = words().doing(what);
   try {
@@ -129,7 +136,7 @@ export async function actInParts(
   what: string,
   part: (signal: AbortSignal) => Promise<boolean>,
 ): Promise<void> {
-  if (activity.value) return;
+  if (isBusy.value) return;
   goesOn = true;
   let left: boolean | undefined = true;
   while (left && goesOn) {

@@ -312,7 +312,7 @@ it('a text for which the browser has no room is learned, and said to be gone lat
       set.call(this, name, value);
     };
   });
-  await page.goto(`${lab.url}?device=wasm#/steps?text=own`);
+  await page.goto(`${lab.url}?device=wasm#/formula?text=own`);
   const use = async (sentence: string, times: number): Promise<void> => {
     await page.getByLabel('Text to learn').selectOption('own');
     await page.getByLabel('Paste a text here').fill(sentence.repeat(times));

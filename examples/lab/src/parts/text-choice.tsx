@@ -13,7 +13,6 @@ export function TextChoice(): JSX.Element {
   const [draft, setDraft] = useState(own.value);
   const { text: choice } = settings.value;
   const useOwn = async (): Promise<void> => {
-    await idle(); // a view may have begun something in this very moment
     if (!mayEnd()) return;
     const before = own.value;
     own.value = draft;

@@ -35,14 +35,15 @@ export function FirstSteps(): JSX.Element {
   const id = JSON.stringify([choice, text.value]);
   const { step, seen } = walk.value;
 
-  const go = async (to: number): Promise<void> => {
-    const result = await act(words().stepping, async () => call('firstSteps', { ...choice, steps: to }));
+  const go = async (to: number, byItself = false): Promise<void> => {
+    const take = async (): Promise<readonly FirstStep[]> => call('firstSteps', { ...choice, steps: to });
+    const result = await act(words().stepping, take, { byItself });
     if (result) walk.value = { id, step: to, seen: result };
   };
   useEffect(() => {
     if (!text.value || walk.value.id === id) return;
     let isLate = false;
-    const timer = setTimeout(() => void idle().then(() => (isLate ? undefined : go(0))), PATIENCE);
+    const timer = setTimeout(() => void idle().then(() => (isLate ? undefined : go(0, true))), PATIENCE);
     return () => {
       isLate = true;
       clearTimeout(timer);

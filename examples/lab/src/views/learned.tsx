@@ -33,7 +33,7 @@ export function Learned(): JSX.Element {
   const id = JSON.stringify([version.value, path.value, others.value]);
   const look = async (): Promise<void> => {
     const give = { path: path.value };
-    const found = await act(learned.reading, async () => call('learned', give));
+    const found = await act(learned.reading, async () => call('learned', give), { byItself: true });
     if (found) seen.value = { id, version: version.value, found };
   };
   useEffect(() => {
