@@ -1,7 +1,7 @@
 /** The run that trains: what has been seen of it. */
 import { signal } from '@preact/signals';
 import type { Begin, Evaluation, Step, Tasks } from '../worker/tasks.ts';
-import { act, actInParts, begun, call, notKept, progress, settings } from './lab.ts';
+import { act, actInParts, begun, call, choose, notKept, progress, settings } from './lab.ts';
 import { number, words } from './words/index.ts';
 
 const EVALUATE_EVERY = 20;
@@ -12,6 +12,8 @@ export const evaluations = signal<readonly Evaluation[]>([]);
 export const resumedAt = signal(0);
 /** Counts what changed the adapter: who shows something of it looks here. */
 export const version = signal(0);
+/** Steps after which the rank was changed: what was measured until then is of another adapter. */
+export const rerankedAt = signal(-1);
 /** Steps that the run has made. */
 const made = (): number => (steps.value.at(-1)?.step ?? -1) + 1;
 
@@ -27,7 +29,7 @@ export async function begin(full: boolean): Promise<boolean> {
   });
   if (!result) return false;
   begun.value = result;
-  resumedAt.value = 0;
+  [resumedAt.value, rerankedAt.value] = [0, -1];
   [steps.value, evaluations.value] = [[], []];
   version.value++;
   return !isStopped;
@@ -36,7 +38,7 @@ export async function begin(full: boolean): Promise<boolean> {
 /** The text is another: what was learned of the one before is no longer trained on. */
 export function leave(): void {
   begun.value = undefined;
-  resumedAt.value = 0;
+  [resumedAt.value, rerankedAt.value] = [0, -1];
   [steps.value, evaluations.value] = [[], []];
   version.value++;
 }
@@ -72,7 +74,11 @@ export async function learn(count: number): Promise<void> {
 
 export async function rerank(): Promise<void> {
   const result = await act(words().changingRank, async () => call('rerank', { r: settings.value.r }));
-  if (result) begun.value = result;
+  if (result) {
+    begun.value = result;
+    rerankedAt.value = made();
+    choose({ alpha: result.begin.alpha }); // what was learned is kept at a scale of 1
+  }
   version.value++;
 }
 

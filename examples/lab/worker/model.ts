@@ -1,5 +1,15 @@
 /** The one model of the lab, where it computes, and what it reads. */
-import { BaxError, crc32, device, loadGpt2, loadTokenizer, targetsOf, type Gpt2, type Tokenizer } from 'bax';
+import {
+  BaxError,
+  crc32,
+  device,
+  Embedding,
+  loadGpt2,
+  loadTokenizer,
+  targetsOf,
+  type Gpt2,
+  type Tokenizer,
+} from 'bax';
 import type { Handlers } from '../../app/calls.ts';
 import { baseFolder, shippedText, type Home } from './home.ts';
 import type { Tasks, TextChoice, TextRefusal } from './tasks.ts';
@@ -71,11 +81,14 @@ export const opening: Pick<Handlers<Tasks>, 'open' | 'read'> = {
       why,
       parameters: base.parameterCount,
       bytes: base.parameterBytes,
-      places: targetsOf(base).map(({ path, slice, layer }) => ({
-        path,
-        in: layer.inFeatures,
-        out: slice?.length ?? layer.outFeatures,
-      })),
+      // Not the tables: there A begins at zero, and B does not. [PEFT]
+      places: targetsOf(base)
+        .filter(({ layer }) => !(layer instanceof Embedding))
+        .map(({ path, slice, layer }) => ({
+          path,
+          in: layer.inFeatures,
+          out: slice?.length ?? layer.outFeatures,
+        })),
     };
   },
 

@@ -108,7 +108,7 @@ it('another rank is learned on with, also after a reload', TIME, async () => {
   await lab.said('Training: done.');
   for (const [rank, steps] of [[4, 4], [1, 5]] as const) {
     await page.getByRole('region', { name: 'Training' }).getByLabel('Rank r').fill(String(rank));
-    await lab.button(`Go on with rank ${rank}`).click();
+    await lab.button(`Change to rank ${rank}`).click();
     await lab.said('Changing the rank: done.');
     await lab.button('One step').click();
     await made(page, steps);
@@ -283,9 +283,11 @@ it('a device that is lost in the midst of training leaves what was kept', TIME, 
   await lab.said('Training: failed.');
   await lab.button('Go on without the GPU').click();
   await page.getByText(/on wasm: /).waitFor();
-  await page.getByText(/^Kept from an earlier visit: 2 steps/).waitFor();
-  expect(await losses(page)).toEqual(kept);
+  const note = await page.getByText(/^Kept from an earlier visit: \d+ steps/).textContent();
+  const count = Number(/\d+/.exec(note!)![0]);
+  expect(await losses(page)).toHaveLength(count);
+  expect((await losses(page)).slice(0, 2)).toEqual(kept);
   await lab.button('One step').click();
-  await made(page, 3);
+  await made(page, count + 1);
   expect(await page.getByRole('alert').count()).toBe(0);
 });

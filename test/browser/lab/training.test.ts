@@ -1,4 +1,5 @@
 /** The view of training: LoRA learns, all weights learn, the base does not; one can stop, go on and change one's mind. */
+import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { countLora } from 'bax';
 import { tableOf, useLab } from './support.ts';
@@ -79,10 +80,11 @@ it('pauses, goes on where it was, and changes rank and rate without losing what 
   for (const [rank, trained] of [[12, '165,888'], [2, '27,648']] as const) {
     const before = await losses();
     await page.getByLabel('Rank r').fill(String(rank));
-    await lab.button(`Go on with rank ${rank}`).click();
+    await lab.button(`Change to rank ${rank}`).click();
     await lab.said('Changing the rank: done.');
-    await page.getByText(`This run has r = ${rank}, α = ${rank}, in q`).waitFor(); // α/r is 1 from then on
+    expect(await page.getByLabel('α', { exact: true }).inputValue()).toBe(String(rank)); // α/r is 1 from then on
     expect((await cells('LoRA'))[0]).toBe(trained); // r · Σ (in + out)
+    expect((await cells('LoRA'))[5]).toBe(''); // what was measured was another adapter
     expect(await losses()).toEqual(before);
     const now = await perplexity();
     if (rank > 8) expect(now / learned).toBeCloseTo(1, 4); // more to learn in, and nothing else yet
@@ -131,4 +133,19 @@ it('of another text nothing has begun, wherever one looks', { timeout: 120_000 }
   await page.getByRole('link', { name: 'Under the hood' }).click();
   await page.getByText(/^The calls of step 1 of LoRA’s training/).waitFor();
   await page.getByText('[5, 192]').first().waitFor();
+});
+
+it('says when a short text is learned by heart', { timeout: 120_000 }, async () => {
+  const page = await lab.open('?device=wasm#/training?text=own');
+  await page.getByLabel('Text to learn').first().selectOption('own');
+  await page.getByLabel('Paste a text here').fill(await readFile('LICENSE', 'utf8'));
+  await lab.button('Use this text').click();
+  await lab.said('Reading the text: done.');
+  await page.getByLabel('Train all weights beside it').uncheck();
+  await page.getByLabel('Steps', { exact: true }).fill('120');
+  await lab.button('Train').click();
+  await lab.said('Training: done.');
+  const [best, ...later] = (await tableOf(page, 'Perplexity on held-out new text')).slice(1).map((row) => [Number(row[0]), Number(row[1])] as const).toSorted((a, b) => a[1] - b[1]); // prettier-ignore
+  expect(later.length).toBeGreaterThan(2);
+  await page.getByText(`was lowest after ${best[0]} steps, and has risen since`).waitFor();
 });

@@ -1,7 +1,7 @@
 /** LoRA, all weights and the frozen base, on the same batches. */
 import { signal } from '@preact/signals';
 import type { JSX } from 'preact';
-import type { Begin, Learner } from '../../worker/tasks.ts';
+import type { Begin, Evaluation, Learner } from '../../worker/tasks.ts';
 import { useCount } from '../counts.ts';
 import { home } from '../home.ts';
 import { begun, halt, isBusy, opened, settings, text, textInUse } from '../lab.ts';
@@ -13,7 +13,7 @@ import { NumberInput } from '../parts/number-input.tsx';
 import { Series } from '../parts/series.tsx';
 import { TableHead } from '../parts/table-head.tsx';
 import { ViewFrame } from '../parts/view-frame.tsx';
-import { begin, evaluations, learn, mayEnd, rerank, resumedAt, steps } from '../run.ts';
+import { begin, evaluations, learn, mayEnd, rerank, rerankedAt, resumedAt, steps } from '../run.ts';
 import { READ_TEXTS, STEPS } from '../settings.ts';
 import { bytes, number, words } from '../words/index.ts';
 
@@ -50,6 +50,7 @@ export function Training(): JSX.Element {
         evaluations.value.map(({ perplexity }) => perplexity[name]?.[kind] ?? null),
       ]),
     );
+  const risenSince = lowestBefore(evaluations.value);
   /** Before a run has begun: what it would be. */
   const trainedOf = (name: Learner): number | undefined => {
     if (name === 'base') return 0;
@@ -99,7 +100,7 @@ export function Training(): JSX.Element {
         </span>
         <span class="row">
           <Button class="main" id="go" isOff={isTraining || !text.value}>
-            {begun.value ? words().goOn : words().start}
+            {run.length > 0 ? words().goOn : words().start}
           </Button>
           <Button type="button" isOff={!isTraining} onClick={halt}>
             {words().pause}
@@ -147,12 +148,13 @@ export function Training(): JSX.Element {
           curves={perplexities('old')}
         />
       </div>
+      {risenSince !== undefined && <p role="note">{words().byHeart(number(risenSince))}</p>}
       <p class="quiet">
         {words().perplexityHelp}
         {textInUse.value && READ_TEXTS.includes(textInUse.value) && ` ${words().baseHasRead}`}
       </p>
       <div class="scroll" tabIndex={0} role="region" aria-label={words().comparison}>
-        <table>
+        <table class="wide">
           <caption>{words().comparison}</caption>
           <TableHead names={Object.values(words().table)} />
           <tbody>
@@ -163,7 +165,12 @@ export function Training(): JSX.Element {
               const recent = run.slice(-RECENT);
               const seconds = recent.flatMap(({ took }) => took[name] ?? []);
               const losses = recent.flatMap(({ loss }) => loss[name] ?? []);
-              const last = evaluations.value.at(-1)?.perplexity[name];
+              const measured = evaluations.value.at(-1);
+              const isOfOther = name === 'lora' && (measured?.steps ?? 0) <= rerankedAt.value;
+              const last = isOfOther ? undefined : measured?.perplexity[name];
+              const after = measured?.steps !== run.length && (
+                <small> {words().measuredAt(number(measured?.steps ?? 0))}</small>
+              );
               return (
                 <tr key={name}>
                   <th scope="row">{words().learners[name]}</th>
@@ -181,8 +188,14 @@ export function Training(): JSX.Element {
                       number(Math.round((own.batch * own.context) / mean(seconds)))}
                   </td>
                   <td>{losses.length > 0 && number(mean(losses), 3)}</td>
-                  <td>{last && number(last.new, 3)}</td>
-                  <td>{last && number(last.old, 3)}</td>
+                  <td>
+                    {last && number(last.new, 3)}
+                    {last && after}
+                  </td>
+                  <td>
+                    {last && number(last.old, 3)}
+                    {last && after}
+                  </td>
                 </tr>
               );
             })}
@@ -194,10 +207,19 @@ export function Training(): JSX.Element {
   );
 }
 
+/** By how much perplexity has to rise before it is said. */
+const RISEN = 1.1;
+/** After how many steps LoRA was best on the held-out text, if it has become worse since. */
+function lowestBefore(all: readonly Evaluation[]): number | undefined {
+  const seen = all.flatMap(({ steps: at, perplexity: { lora } }) => (lora ? [{ at, new: lora.new }] : []));
+  const best = seen.reduce((least, one) => (one.new < least.new ? one : least), seen[0]);
+  return seen.length > 0 && seen.at(-1)!.new > RISEN * best.new ? best.at : undefined;
+}
+
 /** What the run was begun with, where the fields say something else. */
 function RunHas({ own, full }: { readonly own: Begin; readonly full: boolean }): JSX.Element | null {
-  const { alpha, targets, seed, batch, context } = settings.value;
-  const now = { ...own, alpha, targets, seed, batch, context, full };
+  const { r: rank, alpha, targets, seed, batch, context } = settings.value;
+  const now = { ...own, r: rank, alpha, targets, seed, batch, context, full };
   if (JSON.stringify(now) === JSON.stringify(own)) return null;
   const [r, a, s, rows, tokens] = [own.r, own.alpha, own.seed, own.batch, own.context].map((n) => number(n));
   return <p role="note">{words().runHas(r, a, own.targets.join(', '), s, rows, tokens)}</p>;

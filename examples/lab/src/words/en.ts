@@ -185,7 +185,7 @@ const learned = {
     what: 'Measured',
     none: 'not determined',
     verdict: (factor: string, random: string) =>
-      `ΔW is ${factor} times as large as W is along ΔW’s directions; there W is ${random} times as large as along random ones.`,
+      `ΔW is ${factor} times as large as W is along ΔW’s directions; there W is ${random} times as large as the formula gives for random ones.`,
   },
   other: {
     title: 'Does another adapter find the same directions?',
@@ -437,7 +437,7 @@ export const en = {
     `${characters} characters are ${tokens} tokens; the last ${heldOut} are never trained on.`,
   notUsedYet: (inUse: string) => `Not in use yet: press “Use this text”. Until then “${inUse}” is learned.`,
   tooShort: (tokens: string, least: string) =>
-    `This text is too short to learn from: it has ${tokens} tokens, and ${least} are needed, about a page.`,
+    `This text is too short to learn from: it has ${tokens} ${tokens === '1' ? 'token' : 'tokens'}, and ${least} are needed, about a page.`,
   ownNotKept: 'This text is in use, but has no room in this browser: it is gone when the page is closed.',
   tooLong: (characters: string, most: string) =>
     `This text is too long: it has ${characters} characters, and ${most} can be read.`,
@@ -492,7 +492,7 @@ export const en = {
   training: 'Training',
   steps: 'Steps',
   alsoFull: 'Train all weights beside it',
-  changeRank: (r: string) => `Go on with rank ${r}`,
+  changeRank: (r: string) => `Change to rank ${r}`,
   changingRank: 'Changing the rank',
   lossChart: 'Loss on the batch, nats a token',
   newChart: 'Perplexity on held-out new text',
@@ -520,6 +520,9 @@ export const en = {
     `This run has r = ${r}, α = ${alpha}, in ${targets}, seed ${seed}, ${rows} × ${tokens} tokens a step. What else is chosen here takes effect when you begin anew.`,
   meanwhile: 'An adapter is being trained. What stands here was found before that.',
   nothingYet: 'Nothing is learned yet.',
+  measuredAt: (step: string) => `after ${step} steps`,
+  byHeart: (step: string) =>
+    `LoRA’s perplexity on the held-out text was lowest after ${step} steps, and has risen since: it now learns the text by heart. Stop there, take a lower learning rate, or give it more text.`,
   trainFirst: 'Train 20 steps now',
 
   formula,
@@ -546,7 +549,7 @@ export const en = {
   layer: 'Matrix',
   error: 'Largest error',
   bound: 'Bound there',
-  used: 'Closest to its bound',
+  used: 'Of all its numbers, the closest to its own bound',
   ran: 'Calls of a forward pass, and the kernels that a GPU is given for them',
   ranCount: (base: string, unmerged: string, merged: string) =>
     `Kernels for the base: ${base}. With the adapter beside it: ${unmerged}. Merged: ${merged}.`,

@@ -149,7 +149,7 @@ const learned: Words['learned'] = {
     what: '測ったもの',
     none: '定まりません',
     verdict: (factor, random) =>
-      `ΔW の大きさは、ΔW の方向での W の ${factor} 倍です。その方向での W は、ランダムな方向での W の ${random} 倍です。`,
+      `ΔW の大きさは、ΔW の方向での W の ${factor} 倍です。その方向での W は、式で求めたランダムな方向での W の ${random} 倍です。`,
   },
   other: {
     title: '別のアダプタも同じ方向を見つけるか',
@@ -504,7 +504,7 @@ export const ja: Words = {
   training: '学習',
   steps: 'ステップ数',
   alsoFull: '全パラメータの学習も並べる',
-  changeRank: (r) => `ランク ${r} で続ける`,
+  changeRank: (r) => `ランクを ${r} に変える`,
   changingRank: 'ランクの変更',
   lossChart: 'バッチの損失（ナット／トークン）',
   newChart: '学習に使わない新しい文章のパープレキシティ',
@@ -532,6 +532,9 @@ export const ja: Words = {
     `この学習の設定：r = ${r}、α = ${alpha}、${targets}、乱数の種 ${seed}、1 ステップ ${rows} × ${tokens} トークン。ここで選んだほかの値は、最初から始めたときに使われます。`,
   meanwhile: 'アダプタを学習しています。ここに表示しているのは、その前の結果です。',
   nothingYet: 'まだ何も学習していません。',
+  measuredAt: (step) => `${step} ステップ後`,
+  byHeart: (step) =>
+    `取り分けた文章での LoRA のパープレキシティは ${step} ステップ後が最小で、その後は上がっています。文章を丸暗記し始めています。そこで止めるか、学習率を下げるか、文章を増やしてください。`,
   trainFirst: '今すぐ 20 ステップ学習する',
 
   formula,
@@ -558,7 +561,7 @@ export const ja: Words = {
   layer: '行列',
   error: '最大の誤差',
   bound: 'そこでの上限',
-  used: '上限に対する最大の割合',
+  used: '各要素の上限に対する割合の最大',
   ran: '順方向の呼び出しと、そのために GPU に渡されるカーネル',
   ranCount: (base, unmerged, merged) =>
     `カーネルの数：ベース ${base}、アダプタを横に付けて ${unmerged}、マージ後 ${merged}。`,

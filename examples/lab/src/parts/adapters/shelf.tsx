@@ -21,6 +21,12 @@ const blendText = (): string =>
 const last = signal<{ of: Recipe; made: Made } | undefined>(undefined);
 const typed = signal<string | undefined>(undefined);
 
+/** Whether what was made, and what it was made of, is there. */
+const isStill = ({ of, made }: { of: Recipe; made: Made }): boolean => {
+  const sources = 'sum' in of ? Object.keys(of.sum) : 'negative' in of ? [of.negative] : 'smaller' in of ? [of.smaller] : []; // prettier-ignore
+  return [made.name, ...sources].every((name) => shelf.value.adapters.some((one) => one.name === name));
+};
+
 export function KeptAdapters(): JSX.Element {
   const say = words().shelf;
   const { adapters, broken } = shelf.value;
@@ -83,7 +89,7 @@ export function KeptAdapters(): JSX.Element {
           <button disabled={isBusy.value || !isBlend || nameTrouble(name) !== ''}>{say.sum}</button>
         </form>
       )}
-      {last.value && <Proof {...last.value} />}
+      {last.value && isStill(last.value) && <Proof {...last.value} />}
     </>
   );
 }
