@@ -5,7 +5,7 @@ import { theme, type Theme } from './colours.ts';
 import { isOffline } from './home.ts';
 import { canKeep } from './kept.ts';
 import {
-  activity, hrefOf, isLost, notKept, open, opened, progress, reopen, settings, status, trouble, view, type ViewName,
+  activity, hrefOf, isLost, notKept, open, opened, progress, reopen, settings, status, trouble, view, type ViewName, visit,
 } from './lab.ts'; // prettier-ignore
 import { Ask } from './parts/ask.tsx';
 import { TextChoice } from './parts/text-choice.tsx';
@@ -150,7 +150,15 @@ export function App(): JSX.Element {
         <ul>
           {(Object.keys(VIEWS) as ViewName[]).map((name) => (
             <li key={name}>
-              <a href={hrefOf(name)} aria-current={view.value === name ? 'page' : undefined}>
+              <a
+                href={hrefOf(name)}
+                aria-current={view.value === name ? 'page' : undefined}
+                onClick={(event) => {
+                  if (event.ctrlKey || event.metaKey || event.shiftKey) return; // into another tab
+                  event.preventDefault();
+                  visit(name);
+                }}
+              >
                 {words().views[name].name}
               </a>
             </li>

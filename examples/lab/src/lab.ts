@@ -38,19 +38,19 @@ export const hrefOf = (name: ViewName): string => {
 };
 /** Milliseconds from one writing of the address to the next: browsers stop pages that do it some hundred times in half a minute. */
 const ADDRESS_EVERY = 400;
-let written = -Infinity;
+let written: { readonly at: number; readonly view?: ViewName } = { at: -Infinity };
 let planned: ReturnType<typeof setTimeout> | undefined;
 function writeAddress(): void {
-  written = performance.now();
+  if (addressed().view !== view.value) return; // on the way to another view, of which we are about to hear
+  written = { at: performance.now(), view: view.value };
   history.replaceState(OURS, '', hrefOf(view.value));
 }
 effect(() => {
   keep('settings', String(queryOf(settings.value)));
-  const href = hrefOf(view.value); // what is read here is followed
   clearTimeout(planned);
-  const wait = written + ADDRESS_EVERY - performance.now();
-  if (wait <= 0 || addressed().view !== view.value || !href.includes('?')) writeAddress();
-  else planned = setTimeout(writeAddress, wait);
+  const wait = written.view === view.value ? written.at + ADDRESS_EVERY - performance.now() : 0;
+  if (wait > 0) planned = setTimeout(writeAddress, wait);
+  else writeAddress();
 });
 addEventListener('hashchange', () => {
   const { view: next, query } = addressed();
@@ -58,6 +58,12 @@ addEventListener('hashchange', () => {
   view.value = next;
   if (query.size > 0 && !isBack) settings.value = settingsOf(query);
 });
+
+/** Goes to another view, as its link would; but at once, so that nothing that is chosen meanwhile is taken back. */
+export function visit(name: ViewName): void {
+  history.pushState(OURS, '', hrefOf(name));
+  view.value = name;
+}
 
 // ── what the worker has
 export const opened = signal<Opened | undefined>(undefined);

@@ -211,7 +211,7 @@ it('what cannot be is said where it is typed, and not taken', async () => {
   await last.click();
   await refusal.waitFor();
   expect(await last.isChecked()).toBe(true);
-  expect(page.url()).toContain('targets=mlp.c_proj');
+  await page.waitForURL(/targets=mlp\.c_proj/);
   await page.getByRole('checkbox', { name: 'k', exact: true }).check();
   expect(await refusal.count()).toBe(0);
 });
